@@ -1,0 +1,1 @@
+"""What every scenario needs: a private cluster, slices, rounds, numbers, a report."""

@@ -1,0 +1,87 @@
+"""CPU time of the server's processes, from /proc."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class CpuSample:
+    total: float  # seconds, of all server processes that are or were there
+    standing: dict[int, float]  # seconds by process, of those that are there now
+    clients: int  # client backends that are there now
+
+
+@dataclass(frozen=True)
+class CpuUsed:
+    backends: float  # seconds: client backends and autovacuum workers
+    standing: float  # seconds: processes there before and after (WAL writer, keeper, ...)
+
+
+def stat_fields(pid: int) -> list[str] | None:
+    """The fields of /proc/<pid>/stat after the command's name; None if it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="latin-1")
+    except OSError:
+        return None
+    return text.rpartition(")")[2].split()
+
+
+def is_client(pid: int) -> bool:
+    try:
+        return b"[local]" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def sample(postmaster: int) -> CpuSample:
+    """Children that ended are in the postmaster's own account (cutime, cstime)."""
+    own = stat_fields(postmaster)
+    if own is None:
+        raise ProcessLookupError(f"postmaster {postmaster} is gone")
+    total = sum(int(field) for field in own[11:15]) / TICK
+    standing: dict[int, float] = {}
+    clients = 0
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit():
+            continue
+        fields = stat_fields(int(entry.name))
+        if fields is None or int(fields[1]) != postmaster:
+            continue
+        standing[int(entry.name)] = sum(int(field) for field in fields[11:15]) / TICK
+        clients += is_client(int(entry.name))
+    return CpuSample(total + sum(standing.values()), standing, clients)
+
+
+def sample_settled(postmaster: int, clients: int, seconds: float = 3.0) -> CpuSample:
+    """Waits until no more than so many client backends are left, so that each is accounted."""
+    deadline = time.monotonic() + seconds
+    while True:
+        now = sample(postmaster)
+        if now.clients <= clients or time.monotonic() > deadline:
+            return now
+        time.sleep(0.01)
+
+
+def used(before: CpuSample, after: CpuSample) -> CpuUsed:
+    standing = sum(after.standing[pid] - seconds
+                   for pid, seconds in before.standing.items() if pid in after.standing)
+    return CpuUsed(after.total - before.total - standing, standing)
+
+
+def wait_quiet(postmaster: int, seconds: float) -> bool:
+    """Until the server does next to nothing (under 5 % of one CPU), or the time is up."""
+    deadline = time.monotonic() + seconds
+    last = sample(postmaster)
+    while time.monotonic() < deadline:
+        time.sleep(0.4)
+        now = sample(postmaster)
+        if now.total - last.total < 0.02:
+            return True
+        last = now
+    return False

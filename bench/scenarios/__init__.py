@@ -1,0 +1,17 @@
+"""The scenarios, in the order in which they run. Each module has run(run: Run)."""
+
+from collections.abc import Callable
+
+from harness.run import Run
+
+from . import batch_consume, batch_send, consume, kill, latency, send, snapshot
+
+ALL: dict[str, Callable[[Run], None]] = {
+    "send": send.run,
+    "consume": consume.run,
+    "batch_send": batch_send.run,
+    "batch_consume": batch_consume.run,
+    "snapshot": snapshot.run,
+    "latency": latency.run,
+    "kill": kill.run,
+}

@@ -1,0 +1,190 @@
+"""One forgotten transaction: how fast a backlog is consumed before and after two minutes of
+traffic under another session's open snapshot, and the same without it.
+
+Each system has a fresh database for each of the two. Capacity is the rate of eight clients in a
+closed loop over a backlog, nothing else going on; it is taken before the snapshot, at once
+after it was opened ("start"), and after the traffic ("end"). Before against start is the A/A
+of this scenario.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from harness import pgbench, slices, stats
+from harness.load import Load, System
+from harness.run import Run, Target
+from harness.slices import Backlogs, Slice
+from systems import baton, lecture, skip_locked
+
+TRAFFIC = 2000  # messages a second, sent and consumed
+SENDERS = 4
+COUNTS = ("n_tup_ins", "n_tup_upd", "n_tup_del", "n_live_tup", "n_dead_tup")
+
+
+@dataclass
+class Course:
+    """What one system did in one database."""
+    system: str
+    snapshot: bool
+    before: float = math.nan
+    start: float = math.nan
+    end: float = math.nan
+    sent: float = math.nan  # a second, during the traffic
+    consumed: float = math.nan
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)  # by table
+    error: str = ""
+
+    @property
+    def ratio(self) -> float:
+        return self.end / self.start
+
+    @property
+    def same(self) -> float:
+        return self.start / self.before
+
+
+class Backlog:
+    """Keeps count of what is there, so that every measurement begins over as much."""
+
+    def __init__(self, run: Run, load: Load, database: str):
+        self.run, self.load, self.database = run, load, database
+        self.sizes = Backlogs()
+        self.there = 0
+
+    def refill(self) -> None:
+        wanted = self.sizes.size(self.load, self.run.options.seconds)
+        if self.there < wanted:
+            slices.fill(self.run.cluster, self.load, self.database, wanted - self.there)
+            self.there = wanted
+
+    def capacity(self, course: Course, phase: str) -> float:
+        self.refill()
+        done = slices.measure(self.run.cluster, self.load, self.database,
+                              self.run.options.seconds, self.there)
+        self.there = max(0, self.there - done.messages)
+        self.sizes.learn(self.load, done)
+        self.report(course, phase, done)
+        return math.nan if done.error else done.rate
+
+    def report(self, course: Course, phase: str, done: Slice) -> None:
+        self.run.recorder.write("slice", scenario="snapshot", phase=phase,
+                                snapshot=course.snapshot, slice=done)
+        self.run.say(f"snapshot: {self.load.label}, {phase}: "
+                     + (done.error or f"{done.rate:.0f}/s"))
+        if done.error:
+            course.error = f"{phase}: {done.error}"
+
+
+@contextmanager
+def open_snapshot(run: Run, database: str, wanted: bool) -> Iterator[None]:
+    """Another session's REPEATABLE READ snapshot, idle in its transaction."""
+    if not wanted:
+        yield
+        return
+    session = run.cluster.session(database)
+    try:
+        session.run("begin isolation level repeatable read;")
+        session.run("select count(*) from pg_class;")
+        pid = session.run("select pg_backend_pid();")[0]
+        yield
+        pinned = run.cluster.value(
+            f"select count(*) from pg_stat_activity where pid = {pid} "
+            "and state = 'idle in transaction' and backend_xmin is not null", database)
+        if pinned != "1":
+            run.note(f"snapshot in {database}: the snapshot was not open to the end")
+        session.run("rollback;")
+    finally:
+        session.close()
+
+
+def traffic(run: Run, course: Course, system: System, backlog: Backlog) -> None:
+    """Senders and consumers side by side, at the same given rate."""
+    seconds = run.options.snapshot_seconds
+    send = dataclasses.replace(system.loads["send"], clients=SENDERS)
+    sending = pgbench.start(run.cluster, send, backlog.database, seconds, TRAFFIC)
+    consumed = pgbench.run(run.cluster, backlog.load, backlog.database, seconds, TRAFFIC)
+    sent = pgbench.finish(sending, seconds)
+    course.sent, course.consumed = sent.transactions / seconds, consumed.transactions / seconds
+    backlog.there = max(0, backlog.there + sent.transactions - consumed.transactions)
+    for name, outcome in (("send", sent), ("consume", consumed)):
+        if outcome.error:
+            course.error = f"traffic, {name}: {outcome.error}"
+
+
+def table_counts(run: Run, system: System, database: str) -> dict[str, dict[str, int]]:
+    rows = run.cluster.sql(
+        f"select relname, {', '.join(COUNTS)} from pg_stat_user_tables "
+        f"where {system.log_tables} order by relname", database)
+    return {row[0]: dict(zip(COUNTS, map(int, row[1:]))) for row in rows}
+
+
+def one_course(run: Run, system: System, snapshot: bool) -> Course:
+    course = Course(system.label, snapshot)
+    load = system.loads["consume"]
+    name = f"bench_snapshot_{system.key}_{'held' if snapshot else 'free'}"
+    with run.database(name, [system]) as database:
+        run.cluster.sql("checkpoint", database)
+        run.cluster.sql(load.empty, database)
+        backlog = Backlog(run, load, database)
+        course.before = backlog.capacity(course, "before")
+        with open_snapshot(run, database, snapshot):
+            course.start = backlog.capacity(course, "start")
+            traffic(run, course, system, backlog)
+            course.end = backlog.capacity(course, "end")
+            course.counts = table_counts(run, system, database)
+    run.recorder.write("course", scenario="snapshot", course=course)
+    return course
+
+
+def aim_baton(run: Run, held: Course) -> None:
+    noise = abs(held.same - 1)
+    run.aim(Target(
+        "snapshot", "capacity at the end / at the start, snapshot open", "≥ 0.95",
+        f"{held.ratio:.3f}" + (f" ({held.error})" if held.error else ""),
+        f"{held.same:.3f}",
+        stats.at_least(held.ratio, 0.95, 0.0 if math.isnan(noise) else noise)))
+    for name in ("n_dead_tup", "n_tup_upd", "n_tup_del"):
+        total = sum(counts[name] for counts in held.counts.values()) if held.counts else None
+        run.aim_count("snapshot", f"{name} over all log tables", total)
+
+
+def show(figure: float) -> str:
+    return "-" if math.isnan(figure) else f"{figure:.0f}"
+
+
+def section(run: Run, courses: list[Course]) -> str:
+    options = run.options
+    lines = ["## snapshot", "",
+             f"{TRAFFIC} messages/s sent and consumed for {options.snapshot_seconds:.0f} s; "
+             f"capacity over {options.seconds:.0f} s.", "",
+             "| system | snapshot | before | start | end | end/start | start/before (A/A) "
+             "| consumed/s in traffic | n_dead_tup | n_tup_upd | n_tup_del |",
+             "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    for each in courses:
+        totals = [sum(counts[name] for counts in each.counts.values())
+                  for name in ("n_dead_tup", "n_tup_upd", "n_tup_del")]
+        lines.append(
+            f"| {each.system} | {'open' if each.snapshot else 'none'} | {show(each.before)} "
+            f"| {show(each.start)} | {show(each.end)} | {each.ratio:.3f} | {each.same:.3f} "
+            f"| {show(each.consumed)} | {totals[0]} | {totals[1]} | {totals[2]} |"
+            + (f" {each.error}" if each.error else ""))
+    return "\n".join(lines) + "\n"
+
+
+def run(run: Run) -> None:
+    systems = run.usable([baton.SYSTEM, skip_locked.SYSTEM, lecture.SYSTEM])
+    courses = []
+    for system in systems:
+        for snapshot in (True, False) if run.options.snapshot_control else (True,):
+            courses.append(one_course(run, system, snapshot))
+    run.sections.append(section(run, courses))
+    for course in courses:
+        if course.error:
+            run.note(f"snapshot: {course.system}: {course.error}")
+        if course.system == baton.SYSTEM.label and course.snapshot:
+            aim_baton(run, course)

@@ -1,0 +1,139 @@
+/*
+ * api/args.c
+ *	  Unpacking SQL arguments and returning rows.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/int.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/tuplestore.h"
+
+#include "api/args.h"
+
+static void
+raise_null(const char *what)
+{
+	ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					errmsg("%s must not be null", what)));
+}
+
+int64
+interval_arg(const Interval *interval, const char *what, bool zero_allowed)
+{
+	int64		days = interval->month * INT64CONST(30) + interval->day;
+	int64		us;
+
+	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &us) ||
+		pg_add_s64_overflow(us, interval->time, &us) ||
+		us > INT64CONST(36500) * USECS_PER_DAY)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s must not be longer than 100 years", what)));
+	if (us < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s must not be negative", what)));
+	if (us == 0 && !zero_allowed)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s must be longer than zero", what)));
+	return us;
+}
+
+int64
+interval_arg_or(FunctionCallInfo fcinfo, int n, const char *what, bool zero_allowed,
+				int64 otherwise)
+{
+	if (PG_ARGISNULL(n))
+		return otherwise;
+	return interval_arg(PG_GETARG_INTERVAL_P(n), what, zero_allowed);
+}
+
+int32
+int_arg(FunctionCallInfo fcinfo, int n, const char *what, int32 min, int32 max)
+{
+	int32		value;
+
+	if (PG_ARGISNULL(n))
+		raise_null(what);
+	value = PG_GETARG_INT32(n);
+	if (value < min || value > max)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s must be between %d and %d", what, min, max)));
+	return value;
+}
+
+bool
+bool_arg(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	if (PG_ARGISNULL(n))
+		raise_null(what);
+	return PG_GETARG_BOOL(n);
+}
+
+Datum *
+array_arg(FunctionCallInfo fcinfo, int n, const char *what, Oid type, bool **nulls,
+		  int *count)
+{
+	ArrayType  *array;
+	Datum	   *values;
+	int16		length;
+	bool		by_value;
+	char		align;
+
+	*count = 0;
+	*nulls = NULL;
+	if (PG_ARGISNULL(n))
+		return NULL;
+	array = PG_GETARG_ARRAYTYPE_P(n);
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+						errmsg("%s must be an array of one dimension", what)));
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	deconstruct_array(array, type, length, by_value, align, &values, nulls, count);
+	return values;
+}
+
+const text *
+text_arg(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	if (PG_ARGISNULL(n))
+		raise_null(what);
+	return PG_GETARG_TEXT_PP(n);
+}
+
+Jsonb *
+jsonb_arg_or_null(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : PG_GETARG_JSONB_P(n);
+}
+
+void
+rows_begin(FunctionCallInfo fcinfo, const char *name, Rows *rows)
+{
+	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext old;
+
+	if (info == NULL || !IsA(info, ReturnSetInfo) ||
+		!(info->allowedModes & SFRM_Materialize_Preferred) || info->expectedDesc == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("baton.%s() can only be called in FROM", name),
+				 errhint("Write SELECT * FROM baton.%s(...).", name)));
+	old = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
+	rows->desc = CreateTupleDescCopy(info->expectedDesc);
+	rows->store =
+		tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false,
+							  work_mem);
+	MemoryContextSwitchTo(old);
+	info->returnMode = SFRM_Materialize;
+	info->setResult = rows->store;
+	info->setDesc = rows->desc;
+}
+
+void
+rows_put(Rows *rows, Datum *values, bool *nulls)
+{
+	tuplestore_putvalues(rows->store, rows->desc, values, nulls);
+}

@@ -1,0 +1,49 @@
+/*
+ * api/args.h
+ *	  Unpacking SQL arguments and returning rows.
+ */
+#ifndef BATON_API_ARGS_H
+#define BATON_API_ARGS_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+/* Microseconds of an interval, months as 30 days.  Raises 22023, naming `what`, if it is
+ * negative, or zero where that is not allowed, or too long. */
+extern int64 interval_arg(const Interval *interval, const char *what, bool zero_allowed);
+
+/* The same for argument n, or `otherwise` if it is null. */
+extern int64 interval_arg_or(FunctionCallInfo fcinfo, int n, const char *what,
+							 bool zero_allowed, int64 otherwise);
+
+/* Argument n, an integer that must not be null and must lie between min and max. */
+extern int32 int_arg(FunctionCallInfo fcinfo, int n, const char *what, int32 min, int32 max);
+extern bool bool_arg(FunctionCallInfo fcinfo, int n, const char *what);
+
+/* Elements of argument n, an array of `type` with one dimension; *count 0 and NULL for null.  Element
+ * nulls are told in (*nulls)[i]. */
+extern Datum *array_arg(FunctionCallInfo fcinfo, int n, const char *what, Oid type,
+						bool **nulls, int *count);
+
+/* A detoasted text argument; raises 22004 if null. */
+extern const text *text_arg(FunctionCallInfo fcinfo, int n, const char *what);
+extern Jsonb *jsonb_arg_or_null(FunctionCallInfo fcinfo, int n);
+
+/*
+ * Rows of a function in FROM.  begin raises 0A000 with the right form where the function was called
+ * elsewhere: what LIMIT or a condition drops would be claimed and never seen.
+ */
+typedef struct Rows
+{
+	Tuplestorestate *store;
+	TupleDesc	desc;
+} Rows;
+
+extern void rows_begin(FunctionCallInfo fcinfo, const char *name, Rows *rows);
+extern void rows_put(Rows *rows, Datum *values, bool *nulls);
+
+#endif

@@ -1,0 +1,78 @@
+/*
+ * compat.h
+ *	  Differences between PostgreSQL 14 and 18, all of them.
+ */
+#ifndef BATON_COMPAT_H
+#define BATON_COMPAT_H
+
+#include "storage/proc.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM >= 150000
+#include "common/pg_prng.h"
+#endif
+
+/* Index of this backend's PGPROC: dense, reused at once after exit. */
+#if PG_VERSION_NUM >= 170000
+#define BatonMyProcNumber() ((uint32) MyProcNumber)
+#else
+#define BatonMyProcNumber() ((uint32) MyProc->pgprocno)
+#endif
+
+/* Wait events of extensions have names from 17 on. */
+#if PG_VERSION_NUM >= 170000
+#define BatonWaitEvent(name) WaitEventExtensionNew(name)
+#else
+#define BatonWaitEvent(name) PG_WAIT_EXTENSION
+#endif
+
+/* The postmaster's shmem_request_hook came with 15. */
+#if PG_VERSION_NUM >= 150000
+#define BATON_HAVE_SHMEM_REQUEST_HOOK 1
+#endif
+
+/* pg_attribute_noreturn() gave way to pg_noreturn in 18. */
+#if PG_VERSION_NUM >= 180000
+#define BATON_NORETURN pg_noreturn
+#else
+#define BATON_NORETURN pg_attribute_noreturn()
+#endif
+
+/* Not for secrets. */
+#if PG_VERSION_NUM >= 150000
+#define BatonRandom64() pg_prng_uint64(&pg_global_prng_state)
+#else
+#define BatonRandom64() (((uint64) random() << 42) ^ ((uint64) random() << 21) ^ random())
+#endif
+
+/* A closed client socket can be waited for from 15 on. */
+#if PG_VERSION_NUM >= 150000
+#define BATON_SOCKET_CLOSED (WaitEventSetCanReportClosed() ? WL_SOCKET_CLOSED : 0)
+#else
+#define BATON_SOCKET_CLOSED 0
+#endif
+
+/* Index scans are counted by their caller from 18 on. */
+#if PG_VERSION_NUM >= 180000
+#define BatonIndexBeginScan(table, index, snapshot, nkeys)                               \
+	index_beginscan((table), (index), (snapshot), NULL, (nkeys), 0)
+#else
+#define BatonIndexBeginScan(table, index, snapshot, nkeys)                               \
+	index_beginscan((table), (index), (snapshot), (nkeys), 0)
+#endif
+
+/* From 17 on an index may keep something between the inserts of one statement. */
+#if PG_VERSION_NUM >= 170000
+#define BatonIndexInsertCleanup(index, info) index_insert_cleanup((index), (info))
+#else
+#define BatonIndexInsertCleanup(index, info) ((void) 0)
+#endif
+
+/* 14 has no function that opens the storage manager and returns it. */
+#if PG_VERSION_NUM >= 150000
+#define BatonSmgr(rel) RelationGetSmgr(rel)
+#else
+#define BatonSmgr(rel) smgropen((rel)->rd_node, (rel)->rd_backend)
+#endif
+
+#endif

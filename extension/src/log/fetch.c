@@ -1,0 +1,482 @@
+/*
+ * log/fetch.c
+ *	  Rows out of the log, by TID and by index scan, without SPI.
+ *
+ * What is read here isn't part of what a serializable transaction reads: whether a
+ * message may be handed out is decided in shared memory, and a predicate lock on the
+ * log would make every sender a conflict.  So everything is fetched with SnapshotAny,
+ * which takes no predicate locks, and the caller's snapshot is asked row by row.
+ * That is cheap, as rows of the log have one version each.
+ *
+ * Detoasting needs an active or registered snapshot in the session; every function and
+ * procedure called by SQL has one, a worker must push one.
+ */
+#include "postgres.h"
+
+#include "log/fetch.h"
+#include "log/row.h"
+
+#include "access/genam.h"
+#include "access/skey.h"
+#include "access/tableam.h"
+#include "baton.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "compat.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/smgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+
+/* ---- from slots to rows ---- */
+
+static inline int64
+slot_int64(TupleTableSlot *slot, AttrNumber column)
+{
+	return slot->tts_isnull[column - 1] ? 0 : DatumGetInt64(slot->tts_values[column - 1]);
+}
+
+static inline int32
+slot_int32(TupleTableSlot *slot, AttrNumber column)
+{
+	return slot->tts_isnull[column - 1] ? 0 : DatumGetInt32(slot->tts_values[column - 1]);
+}
+
+static inline int16
+slot_int16(TupleTableSlot *slot, AttrNumber column)
+{
+	return slot->tts_isnull[column - 1] ? 0 : DatumGetInt16(slot->tts_values[column - 1]);
+}
+
+/* A detoasted copy, which doesn't depend on the slot; NULL where null. */
+static inline void *
+slot_varlena(TupleTableSlot *slot, AttrNumber column)
+{
+	if (slot->tts_isnull[column - 1])
+		return NULL;
+	return PG_DETOAST_DATUM_COPY(slot->tts_values[column - 1]);
+}
+
+static void
+read_message(TupleTableSlot *slot, MessageRow *out)
+{
+	slot_getsomeattrs(slot, MESSAGE_COLUMNS);
+	out->id = slot_int64(slot, MESSAGE_ID);
+	out->queue_id = slot_int32(slot, MESSAGE_QUEUE_ID);
+	out->sent_at = slot_int64(slot, MESSAGE_SENT_AT);
+	out->deliver_at = slot_int64(slot, MESSAGE_DELIVER_AT);
+	out->expires_at = slot_int64(slot, MESSAGE_EXPIRES_AT);
+	out->priority = slot_int16(slot, MESSAGE_PRIORITY);
+	out->key = slot_varlena(slot, MESSAGE_KEY);
+	out->unique_key = slot_varlena(slot, MESSAGE_UNIQUE_KEY);
+	out->origin = slot_int64(slot, MESSAGE_ORIGIN);
+	out->headers = slot_varlena(slot, MESSAGE_HEADERS);
+	out->payload = slot_varlena(slot, MESSAGE_PAYLOAD);
+}
+
+uint64
+log_key_hash(int32 queue_id, const text *key)
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) VARDATA_ANY(key),
+										   VARSIZE_ANY_EXHDR(key), (uint32) queue_id);
+
+	return hash != 0 ? hash : 1;
+}
+
+static uint64
+read_key_hash(TupleTableSlot *slot)
+{
+	Datum		datum = slot->tts_values[MESSAGE_KEY - 1];
+	text	   *key;
+	uint64		hash;
+
+	if (slot->tts_isnull[MESSAGE_KEY - 1])
+		return 0;
+	key = DatumGetTextPP(datum);
+	hash = log_key_hash(slot_int32(slot, MESSAGE_QUEUE_ID), key);
+	if ((Pointer) key != DatumGetPointer(datum))
+		pfree(key);
+	return hash;
+}
+
+/* Stops before the payload, which may be toasted. */
+static void
+read_head(TupleTableSlot *slot, void *out, int n)
+{
+	MessageHead *head = (MessageHead *) out + n;
+
+	slot_getsomeattrs(slot, MESSAGE_KEY);
+	head->id = slot_int64(slot, MESSAGE_ID);
+	head->tid = slot->tts_tid;
+	head->priority = slot_int16(slot, MESSAGE_PRIORITY);
+	head->sent_at = slot_int64(slot, MESSAGE_SENT_AT);
+	head->deliver_at = slot_int64(slot, MESSAGE_DELIVER_AT);
+	head->expires_at = slot_int64(slot, MESSAGE_EXPIRES_AT);
+	head->key_hash = read_key_hash(slot);
+}
+
+static void
+read_due_event(TupleTableSlot *slot, void *out, int n)
+{
+	DueEvent   *due = (DueEvent *) out + n;
+
+	slot_getsomeattrs(slot, EVENT_DELIVER_AT);
+	due->message_id = slot_int64(slot, EVENT_MESSAGE_ID);
+	due->deliver_at = slot_int64(slot, EVENT_DELIVER_AT);
+}
+
+/* Fetches the columns up to the attempt. */
+static EventAction
+read_action(TupleTableSlot *slot)
+{
+	text	   *action;
+
+	slot_getsomeattrs(slot, EVENT_ATTEMPT);
+	if (slot->tts_isnull[EVENT_ACTION - 1])
+		return EVENT_NONE;
+	action = DatumGetTextPP(slot->tts_values[EVENT_ACTION - 1]);
+	return log_event_action_parse(VARDATA_ANY(action), VARSIZE_ANY_EXHDR(action));
+}
+
+/* The role's Oid, InvalidOid if it is null or gone. */
+static Oid
+read_role(TupleTableSlot *slot)
+{
+	if (slot->tts_isnull[EVENT_ROLE - 1])
+		return InvalidOid;
+	return get_role_oid(TextDatumGetCString(slot->tts_values[EVENT_ROLE - 1]), true);
+}
+
+static void
+read_event(TupleTableSlot *slot, EventAction action, bool with_detail, EventRow *out)
+{
+	slot_getsomeattrs(slot, EVENT_COLUMNS);
+	out->id = slot_int64(slot, EVENT_ID);
+	out->message_id = slot_int64(slot, EVENT_MESSAGE_ID);
+	out->queue_id = slot_int32(slot, EVENT_QUEUE_ID);
+	out->at = slot_int64(slot, EVENT_AT);
+	out->action = action;
+	out->attempt = slot_int32(slot, EVENT_ATTEMPT);
+	out->failures = slot_int32(slot, EVENT_FAILURES);
+	out->crashes = slot_int32(slot, EVENT_CRASHES);
+	out->claimed_at = slot_int64(slot, EVENT_CLAIMED_AT);
+	out->process_id = slot_int32(slot, EVENT_PROCESS_ID);
+	out->role = read_role(slot);
+	out->deliver_at = slot_int64(slot, EVENT_DELIVER_AT);
+	out->detail = with_detail ? slot_varlena(slot, EVENT_DETAIL) : NULL;
+}
+
+/* ---- by TID ---- */
+
+/*
+ * Whether the table reaches as far as tid.  What the storage manager remembers of its
+ * length saves the system call: under a lock on the table it can't have become shorter,
+ * since who truncates it locks it exclusively and invalidates that number.
+ */
+static inline bool
+block_exists(Relation rel, ItemPointer tid)
+{
+	BlockNumber block = ItemPointerGetBlockNumberNoCheck(tid);
+	BlockNumber known = BatonSmgr(rel)->smgr_cached_nblocks[MAIN_FORKNUM];
+
+	if (known != InvalidBlockNumber && block < known)
+		return true;
+	return block < RelationGetNumberOfBlocks(rel);
+}
+
+FetchVerdict
+log_fetch_message(Relation rel, ItemPointer tid, int64 id, Snapshot snapshot,
+				  MessageRow *out)
+{
+	FetchVerdict verdict = FETCH_ELSEWHERE;
+	TupleTableSlot *slot;
+
+	if (!ItemPointerIsValid(tid) || !block_exists(rel, tid))
+		return FETCH_ELSEWHERE;
+
+	slot = table_slot_create(rel, NULL);
+	if (table_tuple_fetch_row_version(rel, tid, SnapshotAny, slot))
+	{
+		slot_getsomeattrs(slot, MESSAGE_ID);
+		if (slot_int64(slot, MESSAGE_ID) == id)
+		{
+			if (table_tuple_satisfies_snapshot(rel, slot, snapshot))
+			{
+				read_message(slot, out);
+				verdict = FETCH_OK;
+			}
+			else
+				verdict = FETCH_NOT_YET;
+		}
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return verdict;
+}
+
+/* ---- by index ---- */
+
+/* One scan of an index of a segment's table. */
+typedef struct Scan
+{
+	Relation	table;
+	Relation	index;
+	IndexScanDesc desc;
+	TupleTableSlot *slot;
+	Snapshot	snapshot;		/* decides what is seen */
+} Scan;
+
+/*
+ * Whether index is a valid btree that leads with these columns and has every row,
+ * or every row where `not_null` isn't null.
+ */
+static bool
+index_fits(Relation index, const AttrNumber *columns, int ncolumns, AttrNumber not_null)
+{
+	Form_pg_index form = index->rd_index;
+	List	   *predicate;
+
+	if (!form->indisvalid || index->rd_rel->relam != BTREE_AM_OID ||
+		form->indnkeyatts < ncolumns)
+		return false;
+	for (int i = 0; i < ncolumns; i++)
+	{
+		if (form->indkey.values[i] != columns[i])
+			return false;
+	}
+	predicate = RelationGetIndexPredicate(index);
+	return predicate == NIL || (not_null != 0 && log_predicate_column(predicate) == not_null);
+}
+
+/* The lock on the index is kept, like the one on its table. */
+static Relation
+open_index(Relation table, const AttrNumber *columns, int ncolumns, AttrNumber not_null)
+{
+	List	   *oids = RelationGetIndexList(table);
+	ListCell   *cell;
+
+	foreach(cell, oids)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (index_fits(index, columns, ncolumns, not_null))
+		{
+			list_free(oids);
+			return index;
+		}
+		index_close(index, AccessShareLock);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" lacks an index that Baton made with it",
+					RelationGetRelationName(table)),
+			 errhint("Compare its indexes with those of other tables of the log, and create "
+					 "the one that is missing.")));
+	return NULL;
+}
+
+/*
+ * Opens a scan by the index whose first columns are `columns`.  begin_scan() must be
+ * called before the first next_row(), and can be called again with other keys.
+ */
+static void
+open_scan(Scan *scan, Relation table, const AttrNumber *columns, int ncolumns,
+		  AttrNumber not_null, Snapshot snapshot, int nkeys)
+{
+	scan->table = table;
+	scan->index = open_index(table, columns, ncolumns, not_null);
+	scan->desc = BatonIndexBeginScan(table, scan->index, SnapshotAny, nkeys);
+	scan->slot = table_slot_create(table, NULL);
+	scan->snapshot = snapshot;
+}
+
+static void
+begin_scan(Scan *scan, ScanKey keys, int nkeys)
+{
+	index_rescan(scan->desc, keys, nkeys, NULL, 0);
+}
+
+/* The next row whether it is seen or not; false at the end. */
+static inline bool
+next_row(Scan *scan)
+{
+	return index_getnext_slot(scan->desc, ForwardScanDirection, scan->slot);
+}
+
+static inline bool
+row_is_seen(Scan *scan)
+{
+	return table_tuple_satisfies_snapshot(scan->table, scan->slot, scan->snapshot);
+}
+
+static void
+close_scan(Scan *scan)
+{
+	ExecDropSingleTupleTableSlot(scan->slot);
+	index_endscan(scan->desc);
+	index_close(scan->index, NoLock);
+}
+
+/*
+ * Runs a scan to its end or until `limit` rows that are seen, after the first `skip` of them,
+ * went through `read`.
+ */
+static int
+collect(Scan *scan, ScanKey keys, int nkeys, int skip, int limit,
+		void (*read) (TupleTableSlot *slot, void *out, int n), void *out)
+{
+	int			n = 0;
+
+	if (limit <= 0)
+		return 0;
+	begin_scan(scan, keys, nkeys);
+	while (n < limit && next_row(scan))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (row_is_seen(scan) && skip-- <= 0)
+			read(scan->slot, out, n++);
+	}
+	return n;
+}
+
+static const AttrNumber lane_columns[] = {MESSAGE_QUEUE_ID, MESSAGE_PRIORITY, MESSAGE_ID};
+static const AttrNumber due_message_columns[] = {MESSAGE_QUEUE_ID, MESSAGE_DELIVER_AT};
+static const AttrNumber due_event_columns[] = {EVENT_QUEUE_ID, EVENT_DELIVER_AT};
+static const AttrNumber event_message_columns[] = {EVENT_MESSAGE_ID};
+
+static void
+lane_keys(ScanKey keys, int32 queue_id, int16 priority)
+{
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(queue_id));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(priority));
+}
+
+FetchVerdict
+log_find_message(Relation rel, int32 queue_id, int64 id, Snapshot snapshot,
+				 MessageRow *out, ItemPointer tid)
+{
+	FetchVerdict verdict = FETCH_ELSEWHERE;
+	Scan		scan;
+	ScanKeyData keys[3];
+
+	open_scan(&scan, rel, lane_columns, 3, 0, snapshot, 3);
+	ScanKeyInit(&keys[2], 3, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+
+	for (int priority = 0; priority < BATON_PRIORITIES && verdict != FETCH_OK; priority++)
+	{
+		lane_keys(keys, queue_id, priority);
+		begin_scan(&scan, keys, 3);
+		while (verdict != FETCH_OK && next_row(&scan))
+		{
+			verdict = FETCH_NOT_YET;
+			*tid = scan.slot->tts_tid;
+			if (row_is_seen(&scan))
+			{
+				read_message(scan.slot, out);
+				verdict = FETCH_OK;
+			}
+		}
+	}
+	close_scan(&scan);
+	return verdict;
+}
+
+int
+log_scan_lane(Relation rel, int32 queue_id, int16 priority, int64 after, int64 upto,
+			  int limit, Snapshot snapshot, MessageHead *out)
+{
+	Scan		scan;
+	ScanKeyData keys[4];
+	int			n;
+
+	open_scan(&scan, rel, lane_columns, 3, 0, snapshot, 4);
+	lane_keys(keys, queue_id, priority);
+	ScanKeyInit(&keys[2], 3, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after));
+	ScanKeyInit(&keys[3], 3, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(upto));
+	n = collect(&scan, keys, 4, 0, limit, read_head, out);
+	close_scan(&scan);
+	return n;
+}
+
+static int
+scan_due(Relation rel, const AttrNumber *columns, int32 queue_id, TimestampTz after,
+		 TimestampTz upto, int skip, int limit, Snapshot snapshot,
+		 void (*read) (TupleTableSlot *slot, void *out, int n), void *out)
+{
+	Scan		scan;
+	ScanKeyData keys[3];
+	int			n;
+
+	open_scan(&scan, rel, columns, 2, columns[1], snapshot, 3);
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(queue_id));
+	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT,
+				TimestampTzGetDatum(after));
+	ScanKeyInit(&keys[2], 2, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE,
+				TimestampTzGetDatum(upto));
+	n = collect(&scan, keys, 3, skip, limit, read, out);
+	close_scan(&scan);
+	return n;
+}
+
+int
+log_scan_due_messages(Relation rel, int32 queue_id, TimestampTz after, TimestampTz upto,
+					  int skip, int limit, Snapshot snapshot, MessageHead *out)
+{
+	return scan_due(rel, due_message_columns, queue_id, after, upto, skip, limit, snapshot,
+					read_head, out);
+}
+
+int
+log_scan_due_events(Relation rel, int32 queue_id, TimestampTz after, TimestampTz upto,
+					int skip, int limit, Snapshot snapshot, DueEvent *out)
+{
+	return scan_due(rel, due_event_columns, queue_id, after, upto, skip, limit, snapshot,
+					read_due_event, out);
+}
+
+/*
+ * Whether the event in slot, its columns up to the attempt fetched, is later than *best.  The
+ * keeper may write the end of one attempt after the end of the next, so ids alone don't tell.
+ */
+static bool
+event_is_later(TupleTableSlot *slot, EventAction action, const EventRow *best)
+{
+	bool		terminal = log_event_is_terminal(action);
+	int32		attempt = slot_int32(slot, EVENT_ATTEMPT);
+
+	if (terminal != log_event_is_terminal(best->action))
+		return terminal;
+	return attempt != best->attempt ? attempt > best->attempt :
+		slot_int64(slot, EVENT_ID) > best->id;
+}
+
+bool
+log_latest_event(Relation rel, int64 message_id, Snapshot snapshot, bool with_detail,
+				 EventRow *out)
+{
+	Scan		scan;
+	ScanKeyData key;
+	bool		found = false;
+
+	open_scan(&scan, rel, event_message_columns, 1, 0, snapshot, 1);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(message_id));
+	begin_scan(&scan, &key, 1);
+	while (next_row(&scan))
+	{
+		EventAction action = read_action(scan.slot);
+
+		if (action == EVENT_MOVED || (found && !event_is_later(scan.slot, action, out)) ||
+			!row_is_seen(&scan))
+			continue;
+		if (found && out->detail != NULL)
+			pfree(out->detail);
+		read_event(scan.slot, action, with_detail, out);
+		found = true;
+	}
+	close_scan(&scan);
+	return found;
+}

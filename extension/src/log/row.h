@@ -1,0 +1,60 @@
+/*
+ * log/row.h
+ *	  The columns of message_log and event_log, by number.  For the files of log/ only.
+ *
+ * Children inherit the parents' columns, so the numbers hold for every segment.
+ * Rule for upgrade scripts: columns are only ever added, at the end.  sql/10_tables.sql
+ * has the same order.
+ */
+#ifndef BATON_LOG_ROW_H
+#define BATON_LOG_ROW_H
+
+#include "postgres.h"
+
+#include "log/append.h"
+#include "nodes/pg_list.h"
+
+enum MessageColumn
+{
+	MESSAGE_ID = 1,
+	MESSAGE_QUEUE_ID,
+	MESSAGE_SENT_AT,
+	MESSAGE_DELIVER_AT,
+	MESSAGE_EXPIRES_AT,
+	MESSAGE_PRIORITY,
+	MESSAGE_KEY,
+	MESSAGE_UNIQUE_KEY,
+	MESSAGE_ORIGIN,
+	MESSAGE_HEADERS,
+	MESSAGE_PAYLOAD,
+	MESSAGE_COLUMNS = MESSAGE_PAYLOAD
+};
+
+enum EventColumn
+{
+	EVENT_ID = 1,
+	EVENT_MESSAGE_ID,
+	EVENT_QUEUE_ID,
+	EVENT_AT,
+	EVENT_ACTION,
+	EVENT_ATTEMPT,
+	EVENT_FAILURES,
+	EVENT_CRASHES,
+	EVENT_CLAIMED_AT,
+	EVENT_PROCESS_ID,
+	EVENT_ROLE,
+	EVENT_DELIVER_AT,
+	EVENT_DETAIL,
+	EVENT_COLUMNS = EVENT_DETAIL
+};
+
+/*
+ * The column c of an index predicate that is `c IS NOT NULL` and nothing else;
+ * 0 for any other predicate.
+ */
+extern AttrNumber log_predicate_column(List *predicate);
+
+/* The reverse of log_event_action_name(); EVENT_NONE for what it doesn't know. */
+extern EventAction log_event_action_parse(const char *name, int length);
+
+#endif

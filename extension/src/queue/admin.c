@@ -1,0 +1,220 @@
+/*
+ * queue/admin.c
+ *	  Making, changing and dropping queues: the table at once, memory at commit.
+ *
+ * A queue that is being made has an entry in state PENDING, which only its own
+ * session uses until it commits.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+
+#include "log/definition.h"
+#include "memory/directory.h"
+#include "memory/waiters.h"
+#include "queue/admin.h"
+#include "queue/resolve.h"
+
+static void
+check_at_least(const char *what, int64 value, int64 least)
+{
+	if (value < least)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s must be at least " INT64_FORMAT, what, least)));
+}
+
+static void
+check_policy(const QueuePolicy *policy)
+{
+	check_at_least("max_attempts", policy->max_attempts, 1);
+	check_at_least("max_crashes", policy->max_crashes, 1);
+	check_at_least("key_in_flight", policy->key_in_flight, 1);
+	if (policy->max_attempts > 10000 || policy->max_crashes > 10000)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("max_attempts and max_crashes must be at most 10000")));
+	if (policy->backoff < 0 || policy->backoff_max < policy->backoff)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("backoff must not be negative, nor longer than backoff_max")));
+	if (policy->lease <= 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("lease must be longer than zero")));
+}
+
+void
+queue_create(const char *name, const QueuePolicy *policy, bool if_not_exists)
+{
+	uint32		database = baton_database();
+	QueueDefinition definition = {.policy = *policy};
+	PendingDdl	ddl = {.kind = DDL_CREATE, .database = database, .policy = *policy};
+	bool		fresh;
+
+	PreventCommandIfReadOnly("baton.create_queue()");
+	check_policy(policy);
+	strlcpy(definition.name, name, sizeof(definition.name));
+	if (if_not_exists && log_definition_get(name, false, &definition))
+	{
+		ereport(NOTICE, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						 errmsg("queue \"%s\" already exists, skipping", name)));
+		return;
+	}
+	xact_session();
+	ensure_segment(database);
+	log_definition_insert(&definition);
+	xact_reserve_ddl();
+	ddl.id = definition.id;
+	ddl.queue = queue_register(database, definition.id, name, policy, QUEUE_PENDING, true,
+							   &fresh);
+	if (ddl.queue == NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED), errmsg("too many queues"),
+				 errdetail("The server has room for %d queues in all databases.",
+						   baton_max_queues),
+				 errhint("Drop queues that are not needed, or raise baton.max_queues and "
+						 "restart the server.")));
+	ddl.generation = queues[ddl.queue].generation;
+	xact_add_ddl(&ddl);
+}
+
+static void
+apply_change(QueuePolicy *policy, const PolicyChange *change)
+{
+	if (change->max_attempts)
+		policy->max_attempts = change->value.max_attempts;
+	if (change->max_crashes)
+		policy->max_crashes = change->value.max_crashes;
+	if (change->backoff)
+		policy->backoff = change->value.backoff;
+	if (change->backoff_max)
+		policy->backoff_max = change->value.backoff_max;
+	if (change->lease)
+		policy->lease = change->value.lease;
+	if (change->key_in_flight)
+		policy->key_in_flight = change->value.key_in_flight;
+	if (change->paused)
+		policy->paused = change->value.paused;
+}
+
+void
+queue_alter(const char *name, const PolicyChange *change)
+{
+	uint32		database = baton_database();
+	QueueDefinition definition;
+	PendingDdl	ddl = {.kind = DDL_ALTER, .database = database};
+
+	PreventCommandIfReadOnly("baton.alter_queue()");
+	if (!log_definition_get(name, true, &definition))
+		raise_no_queue(name);
+	apply_change(&definition.policy, change);
+	check_policy(&definition.policy);
+	log_definition_update(&definition);
+	xact_reserve_ddl();
+	ddl.id = definition.id;
+	ddl.policy = definition.policy;
+	xact_add_ddl(&ddl);
+}
+
+void
+queue_drop(const char *name, bool if_exists)
+{
+	uint32		database = baton_database();
+	QueueDefinition definition;
+	PendingDdl	ddl = {.kind = DDL_DROP, .database = database};
+
+	PreventCommandIfReadOnly("baton.drop_queue()");
+	if (!log_definition_get(name, true, &definition))
+	{
+		if (!if_exists)
+			raise_no_queue(name);
+		ereport(NOTICE, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						 errmsg("queue \"%s\" does not exist, skipping", name)));
+		return;
+	}
+	log_definition_delete(definition.id);
+	xact_reserve_ddl();
+	ddl.id = definition.id;
+	xact_add_ddl(&ddl);
+}
+
+/* Callbacks' parts */
+
+static void
+commit_create(const PendingDdl *ddl)
+{
+	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
+	LWLockAcquire(queue_lock(ddl->queue), LW_EXCLUSIVE);
+	if (queues[ddl->queue].generation == ddl->generation &&
+		queues[ddl->queue].state == QUEUE_PENDING)
+		queues[ddl->queue].state = QUEUE_LIVE;
+	LWLockRelease(queue_lock(ddl->queue));
+	LWLockRelease(directory_lock());
+}
+
+static void
+commit_alter(const PendingDdl *ddl)
+{
+	uint32		queue = queue_find_id(ddl->database, ddl->id);
+	Wakes		wakes = {0};
+
+	if (queue == NONE)
+		return;
+	LWLockAcquire(queue_lock(queue), LW_EXCLUSIVE);
+	if (queues[queue].id == ddl->id)
+	{
+		queues[queue].policy = ddl->policy;
+		waiters_wake(queue, queues[queue].count[SLOT_READY], &wakes);
+	}
+	LWLockRelease(queue_lock(queue));
+	wakes_send(&wakes);
+}
+
+static void
+commit_drop(const PendingDdl *ddl)
+{
+	uint32		queue = queue_find_id(ddl->database, ddl->id);
+
+	if (queue == NONE)
+		return;
+	queue_retire(queue, queues[queue].generation);
+	keeper_wake(ddl->database);
+}
+
+void
+ddl_commit(const PendingDdl *ddl, uint32 n)
+{
+	for (uint32 i = 0; i < n; i++)
+	{
+		switch (ddl[i].kind)
+		{
+			case DDL_CREATE:
+				commit_create(&ddl[i]);
+				keeper_wake(ddl[i].database);
+				break;
+			case DDL_ALTER:
+				commit_alter(&ddl[i]);
+				break;
+			case DDL_DROP:
+				commit_drop(&ddl[i]);
+				break;
+			case DDL_SEGMENT:
+				pg_atomic_write_u32(&shared->databases[ddl[i].database].open_segment,
+									ddl[i].queue);
+				break;
+		}
+	}
+}
+
+void
+ddl_undo(const PendingDdl *ddl, uint32 n)
+{
+	for (uint32 i = n; i-- > 0;)
+	{
+		if (ddl[i].kind == DDL_CREATE)
+		{
+			queue_retire(ddl[i].queue, ddl[i].generation);
+			queue_reclaim(ddl[i].queue);
+		}
+		else if (ddl[i].kind == DDL_SEGMENT)
+			segment_forget(ddl[i].queue);
+	}
+}

@@ -1,0 +1,247 @@
+/*
+ * queue/ending.c
+ *	  What becomes of a claim that ends without being settled.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+
+#include "compat.h"
+#include "core/backoff.h"
+#include "log/append.h"
+#include "memory/inflight.h"
+#include "memory/line.h"
+#include "memory/outcomes.h"
+#include "queue/ending.h"
+
+/* Claims given back by nobody's fault, in a row, for each failure of the budget. */
+#define RETURNS_PER_ATTEMPT 10
+
+int64
+retry_delay(const Queue *queue, int tries)
+{
+	return backoff_delay(queue->policy.backoff, queue->policy.backoff_max, tries,
+						 BatonRandom64());
+}
+
+bool
+delayed_full(const Queue *queue)
+{
+	return queue->count[SLOT_DELAYED] >= shared->window / 4;
+}
+
+void
+due_leave(Queue *queue, TimestampTz due)
+{
+	queue->parked = true;
+	if (queue->due_cursor != queue->due_loaded)
+	{
+		if (due <= queue->due_cursor)
+			queue->due_redo = Min(queue->due_redo, due);
+	}
+	else if (due <= queue->due_loaded)
+		queue->due_loaded = queue->due_cursor = due - 1;
+}
+
+void
+slot_return(uint32 slot, TimestampTz due, bool in_log, TimestampTz now, Wakes *wakes)
+{
+	Slot	   *s = &slots[slot];
+	Queue	   *queue = &queues[s->queue];
+
+	if (due <= now)
+	{
+		line_ready(slot);
+		waiters_wake(s->queue, 1, wakes);
+	}
+	else if (in_log && !(s->flags & SLOT_HOLDS_KEY) &&
+			 (due > now + PARK_HORIZON || delayed_full(queue)))
+	{
+		due_leave(queue, due);
+		line_free(slot);
+	}
+	else
+		line_delay(slot, due, wakes);
+}
+
+static EventAction
+action_of(EndReason reason)
+{
+	switch (reason)
+	{
+		case END_VANISHED:
+			return EVENT_VANISHED;
+		case END_LEASE:
+			return EVENT_LEASE_EXPIRED;
+		case END_FAILED:
+			return EVENT_FAILED;
+		case END_RETURNED:
+			break;
+	}
+	return EVENT_RELEASED;
+}
+
+/* Counts what happened against the budgets; returns when the message may be tried again. */
+static TimestampTz
+count_ending(Slot *s, Queue *queue, EndReason reason, TimestampTz now)
+{
+	switch (reason)
+	{
+		case END_VANISHED:
+		case END_LEASE:
+			s->crashes++;
+			s->returns = 0;
+			queue->vanished++;
+			return now;
+		case END_FAILED:
+			s->failures++;
+			s->returns = 0;
+			queue->failed++;
+			return now + retry_delay(queue, s->failures);
+		case END_RETURNED:
+			break;
+	}
+	s->returns++;
+	return s->returns == 1 ? now : now + retry_delay(queue, s->returns - 1);
+}
+
+static bool
+used_up(const Slot *s, const Queue *queue)
+{
+	return s->failures >= queue->policy.max_attempts ||
+		   s->crashes >= queue->policy.max_crashes ||
+		   s->returns > (int64) queue->policy.max_attempts * RETURNS_PER_ATTEMPT;
+}
+
+static void
+fill_outcome(Outcome *o, uint32 slot, EndReason reason, int sqlstate, const char *text,
+			 TimestampTz now)
+{
+	const Slot *s = &slots[slot];
+
+	o->queue = s->queue;
+	o->queue_generation = queues[s->queue].generation;
+	o->queue_id = queues[s->queue].id;
+	o->slot = slot;
+	o->message_id = s->id;
+	o->segment = s->segment;
+	o->action = action_of(reason);
+	o->attempt = s->failures + s->crashes + 1;
+	o->at = now;
+	o->claimed_at = s->claimed_at;
+	o->process_id = s->process_id;
+	o->role = s->role;
+	o->sqlstate = sqlstate;
+	o->text[0] = '\0';
+	if (text != NULL)
+	{
+		int			length = pg_mbcliplen(text, strlen(text), OUTCOME_TEXT - 1);
+
+		memcpy(o->text, text, length);
+		o->text[length] = '\0';
+	}
+}
+
+void
+claim_end(uint32 slot, EndReason reason, int sqlstate, const char *text, TimestampTz now,
+		  Wakes *wakes)
+{
+	Slot	   *s = &slots[slot];
+	Queue	   *queue = &queues[s->queue];
+	uint32		database = s->database;
+	Outcome		outcome;
+	TimestampTz due;
+
+	fill_outcome(&outcome, slot, reason, sqlstate, text, now);
+	line_take_out(slot);
+	inflight_clear(slot);
+	suspect_end(slot);
+	due = count_ending(s, queue, reason, now);
+	outcome.failures = s->failures;
+	outcome.crashes = s->crashes;
+	outcome.deliver_at = due > now ? due : 0;
+	outcome.dead = used_up(s, queue);
+	if (queue->state != QUEUE_LIVE)
+	{
+		line_free(slot);
+		return;
+	}
+	outcome_post(database, &outcome);
+	if (outcome.dead)
+	{
+		queue->dead++;
+		key_release(slot);
+		line_condemn(slot);
+		waiters_wake(s->queue, 1, wakes);	/* its key may have let another one go */
+	}
+	else
+		slot_return(slot, due, false, now, wakes);
+	waiters_wake_session(shared->databases[database].keeper_session, wakes);
+}
+
+void
+claim_give_back(uint32 slot, Wakes *wakes)
+{
+	Slot	   *s = &slots[slot];
+
+	inflight_clear(slot);
+	suspect_end(slot);
+	line_take_out(slot);
+	if (s->failures + s->crashes + s->returns == 0)
+		key_release(slot);
+	line_ready(slot);
+	queues[s->queue].delivered--;
+	waiters_wake(s->queue, 1, wakes);
+}
+
+void
+condemned_post(uint32 slot, TimestampTz now)
+{
+	Outcome		outcome;
+
+	fill_outcome(&outcome, slot, END_VANISHED, 0, NULL, now);
+	outcome.attempt = slots[slot].failures + slots[slot].crashes;
+	outcome.failures = slots[slot].failures;
+	outcome.crashes = slots[slot].crashes;
+	outcome.deliver_at = 0;
+	outcome.dead = true;
+	outcome_post(slots[slot].database, &outcome);
+}
+
+bool
+advance_timers(uint32 queue, TimestampTz now, uint32 n, Wakes *wakes)
+{
+	Queue	   *q = &queues[queue];
+	uint32		slot;
+
+	while (n-- > 0)
+	{
+		slot = line_pop_due(q, now);
+		if (slot == NONE)
+			return false;
+		if (slots[slot].state == SLOT_DELAYED)
+		{
+			line_ready(slot);
+			waiters_wake(queue, 1, wakes);
+		}
+		else
+		{
+			slots[slot].due = 0;
+			claim_end(slot, END_LEASE, 0, NULL, now, wakes);
+		}
+	}
+	return true;
+}
+
+void
+advance_timers_if_due(uint32 queue, TimestampTz now)
+{
+	Wakes		wakes = {0};
+
+	if ((int64) pg_atomic_read_u64(&queues[queue].next_due) > now)
+		return;
+	LWLockAcquire(queue_lock(queue), LW_EXCLUSIVE);
+	advance_timers(queue, now, 256, &wakes);
+	LWLockRelease(queue_lock(queue));
+	wakes_send(&wakes);
+}

@@ -1,0 +1,63 @@
+/*
+ * queue/ending.h
+ *	  What becomes of a claim that ends without being settled.
+ *
+ * Memory first, log later: whoever notices makes the message available at once and posts
+ * an outcome, which the keeper writes to the log.
+ */
+#ifndef BATON_QUEUE_ENDING_H
+#define BATON_QUEUE_ENDING_H
+
+#include "postgres.h"
+
+#include "memory/memory.h"
+#include "memory/waiters.h"
+
+typedef enum EndReason
+{
+	END_VANISHED,				/* its holder's session is gone: counts as a crash */
+	END_LEASE,					/* the lease is over: counts as a crash */
+	END_FAILED,					/* rolled back by an error: counts as a failure */
+	END_RETURNED				/* rolled back by nobody's fault: counts only when it goes on and on */
+} EndReason;
+
+/*
+ * Ends the claim of a slot that is CLAIMED or SETTLING, under its queue's lock.  sqlstate and
+ * text (may be NULL) say what the holder's error was.  Raises nothing.
+ */
+extern void claim_end(uint32 slot, EndReason reason, int sqlstate, const char *text,
+					  TimestampTz now, Wakes *wakes);
+
+/* The claim never was: its message is back in its place, and nothing is counted.  Under the queue's lock. */
+extern void claim_give_back(uint32 slot, Wakes *wakes);
+
+/* Posts the death of a CONDEMNED slot, under its queue's lock. */
+extern void condemned_post(uint32 slot, TimestampTz now);
+
+/* The delay before the next try, by the queue's backoff; tries >= 1. */
+extern int64 retry_delay(const Queue *queue, int tries);
+
+/*
+ * A slot that is in no place becomes ready or delayed, by its time.  in_log: the time is in the
+ * log, so the slot may be given up if the window has no room for it (parked).
+ */
+extern void slot_return(uint32 slot, TimestampTz due, bool in_log, TimestampTz now,
+						Wakes *wakes);
+
+/* Remembers in the marks that something due at `due` is only in the log. */
+extern void due_leave(Queue *queue, TimestampTz due);
+
+/* Whether the queue has as many delayed messages in memory as it may. */
+extern bool delayed_full(const Queue *queue);
+
+/* What is due later than this from now on is left in the log, microseconds. */
+#define PARK_HORIZON (INT64CONST(60) * USECS_PER_SEC)
+
+/* Moves on what is due: delayed ones to their lanes, claims whose lease is over.  At
+ * most n of them.  Returns whether there is more. */
+extern bool advance_timers(uint32 queue, TimestampTz now, uint32 n, Wakes *wakes);
+
+/* The same with the lock taken and released, only if something is due. */
+extern void advance_timers_if_due(uint32 queue, TimestampTz now);
+
+#endif

@@ -1,0 +1,713 @@
+/*
+ * queue/load.c
+ *	  Bringing messages from the log into the window: the keeper's work.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "log/fetch.h"
+#include "memory/directory.h"
+#include "memory/inflight.h"
+#include "memory/line.h"
+#include "memory/outcomes.h"
+#include "memory/slots.h"
+#include "memory/waiters.h"
+#include "queue/ending.h"
+#include "queue/load.h"
+
+#define LOAD_CHUNK 1000			/* rows read in one go */
+#define LOAD_FEW 64				/* ready messages of a queue that nobody receives from */
+#define ACTIVE_SPAN (INT64CONST(60) * USECS_PER_SEC)
+
+/* A pass reads by this snapshot, and knows the segments it reads. */
+typedef struct Pass
+{
+	uint32		database;
+	uint32		queue;
+	uint32		generation;
+	int32		queue_id;
+	uint32		nsegments;
+	uint32		segment[MAX_SEGMENTS];
+} Pass;
+
+/* A row read, and where it is. */
+typedef struct Found
+{
+	MessageHead head;
+	uint32		segment;
+} Found;
+
+static uint32
+load_target(const Queue *queue)
+{
+	TimestampTz received = (TimestampTz) pg_atomic_read_u64(
+		&unconstify(Queue *, queue)->received_at);
+
+	if (queue->waiting == 0 && received < baton_now() - ACTIVE_SPAN)
+		return LOAD_FEW;
+	return Min(16384, Max(shared->window / 8, LOAD_FEW));
+}
+
+bool
+load_needed(const Queue *queue)
+{
+	for (int i = 0; i < BATON_PRIORITIES; i++)
+	{
+		const Lane *lane = &queue->lanes[i];
+
+		if (lane_spilled(lane) && lane->ready < load_target(queue) / 2)
+			return true;
+	}
+	return false;
+}
+
+/* Transactions */
+
+static Snapshot
+begin_read(void)
+{
+	StartTransactionCommand();
+	return RegisterSnapshot(GetLatestSnapshot());
+}
+
+static Snapshot
+renew(Snapshot old)
+{
+	UnregisterSnapshot(old);
+	return RegisterSnapshot(GetLatestSnapshot());
+}
+
+static void
+end_read(Snapshot snapshot)
+{
+	UnregisterSnapshot(snapshot);
+	CommitTransactionCommand();
+}
+
+/* Placing */
+
+static void
+fill_slot(uint32 slot, const Pass *pass, const Found *found)
+{
+	Slot	   *s = &slots[slot];
+	uint32		generation = s->generation;
+
+	memset(s, 0, sizeof(*s));
+	s->generation = generation;
+	s->id = found->head.id;
+	s->sent_at = found->head.sent_at;
+	s->expires_at = found->head.expires_at;
+	s->key_hash = found->head.key_hash;
+	s->database = pass->database;
+	s->queue = pass->queue;
+	s->session = s->settler = NONE;
+	s->tid = found->head.tid;
+	s->segment = found->segment;
+	s->priority = found->head.priority;
+}
+
+/* A message that was in flight when the server crashed: says so in the log, and counts it. */
+static void
+post_crash(uint32 slot, const Suspect *suspect, bool dead, TimestampTz now)
+{
+	const Slot *s = &slots[slot];
+	const Queue *queue = &queues[s->queue];
+	Outcome		o = {
+		.queue = s->queue,
+		.queue_generation = queue->generation,
+		.slot = slot,
+		.message_id = s->id,
+		.segment = s->segment,
+		.action = EVENT_VANISHED,
+		.dead = dead,
+		.queue_id = queue->id,
+		.attempt = s->failures + s->crashes - suspect->crashes + 1,
+		.failures = s->failures,
+		.crashes = s->crashes,
+		.at = now,
+	};
+
+	strlcpy(o.text, "the server crashed", sizeof(o.text));
+	outcome_post(s->database, &o);
+}
+
+/* Takes the counts from the latest event and from the last crash.  True if a budget is used up. */
+static bool
+take_history(uint32 slot, const EventRow *event, TimestampTz now)
+{
+	Slot	   *s = &slots[slot];
+	Queue	   *queue = &queues[s->queue];
+	Suspect		suspect;
+	bool		dead;
+
+	if (event != NULL)
+	{
+		s->failures = event->failures;
+		s->crashes = event->crashes;
+	}
+	if (!inflight_suspect(s->database, s->id, &suspect))
+		return false;
+	s->suspicion = suspect.suspicion;
+	s->crashes += suspect.crashes;
+	if (!suspect.unlogged)
+		return false;
+	dead = s->crashes >= queue->policy.max_crashes;
+	queue->vanished++;
+	post_crash(slot, &suspect, dead, now);
+	return dead;
+}
+
+/*
+ * Places an ARRIVING slot by what the log says; event: its latest, or NULL.  Under the
+ * queue's lock.  Returns whether it became ready.
+ */
+static bool
+place(uint32 slot, const Found *found, const EventRow *event, TimestampTz now, Wakes *wakes)
+{
+	Slot	   *s = &slots[slot];
+	Queue	   *queue = &queues[s->queue];
+	TimestampTz due = event ? event->deliver_at : found->head.deliver_at;
+
+	if ((event && log_event_is_terminal(event->action)) ||
+		(s->expires_at != 0 && s->expires_at <= now))
+	{
+		line_free(slot);
+		return false;
+	}
+	if (take_history(slot, event, now))
+	{
+		queue->dead++;
+		line_condemn(slot);
+		return false;
+	}
+	if (event && event->action != EVENT_RELEASED)
+		key_hold(slot);
+	if (due <= now)
+	{
+		line_ready(slot);
+		return true;
+	}
+	if (!(s->flags & SLOT_HOLDS_KEY) && (due > now + PARK_HORIZON || delayed_full(queue)))
+	{
+		due_leave(queue, due);
+		line_free(slot);
+	}
+	else
+		line_delay(slot, due, wakes);
+	return false;
+}
+
+/* Slots for rows that were read, in the hash before anybody asks whether they are finished. */
+static int
+arrive(const Pass *pass, const Found *found, int n, uint32 *slot_of)
+{
+	uint32		got[LOAD_CHUNK];
+	uint32		ngot = line_obtain(pass->queue, n, got);
+	int			done;
+
+	LWLockAcquire(queue_lock(pass->queue), LW_EXCLUSIVE);
+	if (queues[pass->queue].generation != pass->generation)
+		n = 0;
+	if ((uint32) n > ngot)		/* what comes later can wait in the log */
+		ngot += line_evict(&queues[pass->queue], n - ngot, found[n - 1].head.id, got + ngot);
+	for (done = 0; done < n && ngot > 0; done++)
+	{
+		uint32		slot = got[ngot - 1];
+
+		fill_slot(slot, pass, &found[done]);
+		if (line_arrive(slot))
+		{
+			slot_of[done] = slot;
+			ngot--;
+		}
+		else
+			slot_of[done] = NONE;
+	}
+	LWLockRelease(queue_lock(pass->queue));
+	while (ngot > 0)
+		slot_give_back(got[--ngot]);
+	return done;
+}
+
+static bool
+latest_event(uint32 segment, int64 id, Snapshot snapshot, EventRow *out)
+{
+	Relation	rel = table_open(segments[segment].events, AccessShareLock);
+	bool		found = log_latest_event(rel, id, snapshot, false, out);
+
+	table_close(rel, NoLock);
+	return found;
+}
+
+/*
+ * Brings rows in, as far as there are slots.  Returns how many were dealt with.
+ */
+static int
+bring_in(const Pass *pass, const Found *found, int n, Snapshot *snapshot)
+{
+	static uint32 slot_of[LOAD_CHUNK];
+	static EventRow events[LOAD_CHUNK];
+	static bool has_event[LOAD_CHUNK];
+	Wakes		wakes = {0};
+	TimestampTz now;
+	uint32		ready = 0;
+	int			done = arrive(pass, found, n, slot_of);
+
+	*snapshot = renew(*snapshot);
+	for (int i = 0; i < done; i++)
+		if (slot_of[i] != NONE)
+			has_event[i] =
+				latest_event(found[i].segment, found[i].head.id, *snapshot, &events[i]);
+
+	BATON_POINT("load-before-place");
+	now = baton_now();
+	LWLockAcquire(queue_lock(pass->queue), LW_EXCLUSIVE);
+	for (int i = 0; i < done; i++)
+	{
+		if (slot_of[i] == NONE)
+			continue;
+		if (queues[pass->queue].generation != pass->generation)
+			line_free(slot_of[i]);
+		else
+			ready += place(slot_of[i], &found[i], has_event[i] ? &events[i] : NULL, now, &wakes);
+	}
+	if (line_has_ready(&queues[pass->queue]))
+		waiters_wake(pass->queue, ready, &wakes);
+	LWLockRelease(queue_lock(pass->queue));
+	wakes_send(&wakes);
+	return done;
+}
+
+/* Lanes */
+
+static int
+compare_found(const void *a, const void *b)
+{
+	int64		x = ((const Found *) a)->head.id;
+	int64		y = ((const Found *) b)->head.id;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The first `limit` rows of a lane with after < id <= upto, over all segments, by id. */
+static int
+read_lane(const Pass *pass, int priority, int64 after, int64 upto, int limit,
+		  Snapshot snapshot, Found **out)
+{
+	MessageHead *heads = palloc(limit * sizeof(MessageHead));
+	Found	   *found = palloc(limit * sizeof(Found));
+	int			n = 0;
+
+	for (uint32 i = 0; i < pass->nsegments; i++)
+	{
+		Relation	rel = table_open(segments[pass->segment[i]].messages, AccessShareLock);
+		int			more = log_scan_lane(rel, pass->queue_id, priority, after, upto, limit,
+										 snapshot, heads);
+
+		table_close(rel, NoLock);
+		if (more == 0)
+			continue;
+		found = repalloc(found, (n + more) * sizeof(Found));
+		for (int j = 0; j < more; j++)
+			found[n++] = (Found) {heads[j], pass->segment[i]};
+	}
+	if (pass->nsegments > 1)
+		qsort(found, n, sizeof(Found), compare_found);
+	pfree(heads);
+	*out = found;
+	return Min(n, limit);
+}
+
+/*
+ * Reads (after, upto] and brings it in.  Returns the id up to which all of it is in: upto, or
+ * less if slots ran out.
+ */
+static int64
+read_range(const Pass *pass, int priority, int64 after, int64 upto)
+{
+	Snapshot	rows = begin_read();
+	Snapshot	events = RegisterSnapshot(GetLatestSnapshot());
+	bool		short_of_slots = false;
+	int			n = LOAD_CHUNK;
+
+	BATON_POINT("load-snapshot-taken");
+	while (n == LOAD_CHUNK && !short_of_slots)
+	{
+		Found	   *found;
+		int			done;
+
+		CHECK_FOR_INTERRUPTS();
+		n = read_lane(pass, priority, after, upto, LOAD_CHUNK, rows, &found);
+		done = bring_in(pass, found, n, &events);
+		short_of_slots = done < n;
+		if (done > 0)
+			after = found[done - 1].head.id;
+		pfree(found);
+	}
+	UnregisterSnapshot(events);
+	end_read(rows);
+	return short_of_slots ? after : upto;
+}
+
+/* The first gap of a lane.  Returns whether there was one. */
+static bool
+load_gap(const Pass *pass, int priority)
+{
+	Lane	   *lane = &queues[pass->queue].lanes[priority];
+	IdRange		gap;
+	bool		there;
+	int64		reached;
+	Wakes		wakes = {0};
+
+	LWLockAcquire(queue_lock(pass->queue), LW_EXCLUSIVE);
+	there = ranges_take(&lane->gaps, &gap);
+	if (there)
+		lane->reading = gap;
+	LWLockRelease(queue_lock(pass->queue));
+	if (!there)
+		return false;
+
+	reached = read_range(pass, priority, gap.first - 1, gap.last);
+
+	LWLockAcquire(queue_lock(pass->queue), LW_EXCLUSIVE);
+	if (reached < gap.last)
+		ranges_add(&lane->gaps, reached + 1, gap.last);
+	lane->reading.first = lane->reading.last = ID_INFINITE;
+	if (line_has_ready(&queues[pass->queue]))
+		waiters_wake(pass->queue, lane->ready, &wakes);
+	LWLockRelease(queue_lock(pass->queue));
+	wakes_send(&wakes);
+	return reached == gap.last;
+}
+
+/* Where the next n rows of a lane end: ID_INFINITE if there are no n. */
+static int64
+peek_lane(const Pass *pass, int priority, int64 after, int n)
+{
+	Snapshot	snapshot = begin_read();
+	Found	   *found;
+	int64		end = ID_INFINITE;
+
+	if (read_lane(pass, priority, after, ID_INFINITE, n, snapshot, &found) == n)
+		end = found[n - 1].head.id;
+	end_read(snapshot);
+	return end;
+}
+
+/* The next part of a spilled lane.  Returns whether it is worth calling again at once. */
+static bool
+load_next(const Pass *pass, int priority, int n)
+{
+	Queue	   *queue = &queues[pass->queue];
+	Lane	   *lane = &queue->lanes[priority];
+	int64		loaded = lane->loaded;
+	int64		cursor = peek_lane(pass, priority, loaded, n);
+	int64		reached;
+	bool		same;
+	Wakes		wakes = {0};
+
+	LWLockAcquire(queue_lock(pass->queue), LW_EXCLUSIVE);
+	same = lane->loaded == loaded && queue->generation == pass->generation;
+	if (same)
+		lane->cursor = cursor;
+	LWLockRelease(queue_lock(pass->queue));
+	if (!same)
+		return true;
+	BATON_POINT("load-cursor-moved");
+
+	reached = read_range(pass, priority, loaded, cursor);
+	BATON_POINT("load-range-read");
+
+	LWLockAcquire(queue_lock(pass->queue), LW_EXCLUSIVE);
+	if (reached < cursor)
+		ranges_add(&lane->gaps, reached + 1, cursor);
+	lane->loaded = cursor;
+	if (line_has_ready(queue))
+		waiters_wake(pass->queue, lane->ready, &wakes);
+	LWLockRelease(queue_lock(pass->queue));
+	wakes_send(&wakes);
+	return reached == cursor && cursor != ID_INFINITE;
+}
+
+static bool
+load_lane(const Pass *pass, int priority)
+{
+	Queue	   *queue = &queues[pass->queue];
+	Lane	   *lane = &queue->lanes[priority];
+	uint32		target = load_target(queue);
+	bool		spilled;
+	bool		gaps;
+	bool		stuck;
+	bool		clogged;
+	int64		room;
+
+	LWLockAcquire(queue_lock(pass->queue), LW_SHARED);
+	spilled = lane_spilled(lane) && queue->generation == pass->generation;
+	gaps = lane->gaps.count > 0;
+	stuck = lane_first(lane) == NONE;
+	room = (int64) target - lane->ready;
+	/* so many of its messages wait for a key or a time that others need the rest */
+	clogged = queue->slots - queue->count[SLOT_READY] > shared->window / 2;
+	LWLockRelease(queue_lock(pass->queue));
+
+	if (!spilled || clogged)
+		return false;
+	if (gaps)
+		return (slots_free() > 0 || stuck) && load_gap(pass, priority);
+	if (room < target / 2)
+		return false;
+	return load_next(pass, priority, (int) Min(room, LOAD_CHUNK));
+}
+
+/* Parked messages, by time */
+
+/* Up to LOAD_CHUNK rows with after < due <= upto, after the first `skip` of each segment. */
+static int
+read_due(const Pass *pass, TimestampTz after, TimestampTz upto, int skip, Snapshot snapshot,
+		 Found **out, TimestampTz *last)
+{
+	MessageHead *heads = palloc(LOAD_CHUNK * sizeof(MessageHead));
+	DueEvent   *due = palloc(LOAD_CHUNK * sizeof(DueEvent));
+	Found	   *found = palloc(2 * LOAD_CHUNK * pass->nsegments * sizeof(Found));
+	int			n = 0;
+	int			most = 0;
+
+	*last = upto;
+	for (uint32 i = 0; i < pass->nsegments; i++)
+	{
+		const Segment *segment = &segments[pass->segment[i]];
+		Relation	messages = table_open(segment->messages, AccessShareLock);
+		Relation	events = table_open(segment->events, AccessShareLock);
+		int			k = log_scan_due_messages(messages, pass->queue_id, after, upto, skip,
+											  LOAD_CHUNK, snapshot, heads);
+
+		for (int j = 0; j < k; j++)
+			found[n++] = (Found) {heads[j], pass->segment[i]};
+		if (k == LOAD_CHUNK)
+			*last = Min(*last, heads[k - 1].deliver_at);
+		most = Max(most, k);
+
+		k = log_scan_due_events(events, pass->queue_id, after, upto, skip, LOAD_CHUNK, snapshot,
+								due);
+		for (int j = 0; j < k; j++)
+			for (int p = BATON_PRIORITIES; p-- > 0;)
+				if (log_scan_lane(messages, pass->queue_id, p, due[j].message_id - 1,
+								  due[j].message_id, 1, snapshot, heads) == 1)
+				{
+					found[n++] = (Found) {heads[0], pass->segment[i]};
+					break;
+				}
+		if (k == LOAD_CHUNK)
+			*last = Min(*last, due[k - 1].deliver_at);
+		most = Max(most, k);
+		table_close(messages, NoLock);
+		table_close(events, NoLock);
+	}
+	pfree(heads);
+	pfree(due);
+	*out = found;
+	return most == 0 ? 0 : n;
+}
+
+/* Brings all in that read_due finds in (after, upto].  False: slots ran out. */
+static bool
+read_due_range(const Pass *pass, TimestampTz after, TimestampTz upto)
+{
+	Snapshot	rows = begin_read();
+	Snapshot	events = RegisterSnapshot(GetLatestSnapshot());
+	bool		enough = true;
+	TimestampTz last;
+	Found	   *found;
+	int			n;
+
+	for (int skip = 0; enough; skip += LOAD_CHUNK)
+	{
+		CHECK_FOR_INTERRUPTS();
+		n = read_due(pass, after, upto, skip, rows, &found, &last);
+		for (int i = 0; i < n && enough; i += LOAD_CHUNK)
+		{
+			int			k = Min(n - i, LOAD_CHUNK);
+
+			enough = bring_in(pass, found + i, k, &events) == k;
+		}
+		pfree(found);
+		if (n == 0)
+			break;
+	}
+	UnregisterSnapshot(events);
+	end_read(rows);
+	return enough;
+}
+
+/* Where to stop, so that one pass doesn't read everything at once. */
+static TimestampTz
+peek_due(const Pass *pass, TimestampTz after, TimestampTz upto)
+{
+	Snapshot	snapshot = begin_read();
+	Found	   *found;
+	TimestampTz last;
+
+	read_due(pass, after, upto, 0, snapshot, &found, &last);
+	pfree(found);
+	end_read(snapshot);
+	return last;
+}
+
+/* Whether anything is due later than `after`. */
+static bool
+any_due(const Pass *pass, TimestampTz after)
+{
+	Snapshot	snapshot = begin_read();
+	Found	   *found;
+	TimestampTz last;
+	bool		any = read_due(pass, after, PG_INT64_MAX, 0, snapshot, &found, &last) > 0;
+
+	pfree(found);
+	end_read(snapshot);
+	return any;
+}
+
+/* Returns whether it is worth calling again at once. */
+static bool
+load_due(const Pass *pass, TimestampTz now)
+{
+	Queue	   *queue = &queues[pass->queue];
+	TimestampTz from = queue->due_loaded;
+	TimestampTz until = now + PARK_HORIZON;
+	TimestampTz cursor;
+	bool		same;
+	bool		enough;
+	bool		more_later;
+
+	if (from >= now + PARK_HORIZON / 2 || slots_free() == 0)
+		return false;
+	if (delayed_full(queue))
+		until = now;			/* what is due must come all the same */
+	if (from >= until)
+		return false;
+	cursor = peek_due(pass, from, until);
+
+	LWLockAcquire(queue_lock(pass->queue), LW_EXCLUSIVE);
+	same = queue->due_loaded == from && queue->generation == pass->generation;
+	if (same)
+	{
+		queue->due_cursor = cursor;
+		queue->due_redo = PG_INT64_MAX;
+		queue->parked = false;	/* unless somebody says so from now on, or more is found */
+	}
+	LWLockRelease(queue_lock(pass->queue));
+	if (!same)
+		return true;
+
+	more_later = any_due(pass, until);
+	enough = read_due_range(pass, from, cursor);
+
+	LWLockAcquire(queue_lock(pass->queue), LW_EXCLUSIVE);
+	if (!enough)
+		queue->due_redo = Min(queue->due_redo, from + 1);
+	queue->due_loaded = queue->due_cursor = Min(cursor, queue->due_redo - 1);
+	queue->due_redo = PG_INT64_MAX;
+	queue->parked |= more_later || queue->due_loaded < until;
+	enough = enough && queue->due_loaded > from;
+	LWLockRelease(queue_lock(pass->queue));
+	return enough && cursor < until;
+}
+
+/* Rounds */
+
+static bool
+load_queue(uint32 database, uint32 queue, Pass *pass)
+{
+	bool		more = false;
+
+	pass->queue = queue;
+	LWLockAcquire(queue_lock(queue), LW_SHARED);
+	pass->generation = queues[queue].generation;
+	pass->queue_id = queues[queue].id;
+	LWLockRelease(queue_lock(queue));
+	for (int p = BATON_PRIORITIES; p-- > 0;)
+		more |= load_lane(pass, p);
+	more |= load_due(pass, baton_now());
+	return more;
+}
+
+bool
+load_round(uint32 database)
+{
+	Pass	   *pass = MemoryContextAlloc(TopMemoryContext, sizeof(Pass));
+	bool		more = false;
+
+	pass->database = database;
+	pass->nsegments = segment_list(database, pass->segment, MAX_SEGMENTS);
+	for (int active = 1; active >= 0; active--)
+	{
+		for (uint32 q = 0; q < shared->queues; q++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (queues[q].state == QUEUE_LIVE && queues[q].database == database &&
+				(load_target(&queues[q]) > LOAD_FEW) == (active == 1))
+				more |= load_queue(database, q, pass);
+		}
+	}
+	pfree(pass);
+	return more;
+}
+
+void
+load_recover(uint32 database)
+{
+	for (uint32 i = 0; i < shared->window; i++)
+	{
+		uint32		queue = slots[i].queue;
+
+		if (slots[i].state != SLOT_ARRIVING || slots[i].database != database)
+			continue;
+		LWLockAcquire(queue_lock(queue), LW_EXCLUSIVE);
+		if (slots[i].state == SLOT_ARRIVING && slots[i].queue == queue)
+			line_free(i);
+		LWLockRelease(queue_lock(queue));
+	}
+	for (uint32 q = 0; q < shared->queues; q++)
+	{
+		LWLockAcquire(queue_lock(q), LW_EXCLUSIVE);
+		if (queues[q].state == QUEUE_LIVE && queues[q].database == database)
+		{
+			Queue	   *queue = &queues[q];
+
+			for (int p = 0; p < BATON_PRIORITIES; p++)
+			{
+				Lane	   *lane = &queue->lanes[p];
+
+				lane->cursor = lane->loaded;
+				if (lane->reading.first != ID_INFINITE)
+					ranges_add(&lane->gaps, lane->reading.first, lane->reading.last);
+				lane->reading.first = lane->reading.last = ID_INFINITE;
+			}
+			queue->due_cursor = queue->due_loaded =
+				Min(queue->due_loaded, queue->due_redo - 1);
+			queue->due_redo = PG_INT64_MAX;
+		}
+		LWLockRelease(queue_lock(q));
+	}
+}
+
+void
+load_again(uint32 database)
+{
+	for (uint32 q = 0; q < shared->queues; q++)
+	{
+		LWLockAcquire(queue_lock(q), LW_EXCLUSIVE);
+		if (queues[q].state == QUEUE_LIVE && queues[q].database == database)
+		{
+			for (int p = 0; p < BATON_PRIORITIES; p++)
+				queues[q].lanes[p].loaded = queues[q].lanes[p].cursor = 0;
+			queues[q].due_loaded = queues[q].due_cursor = PG_INT64_MIN;
+		}
+		LWLockRelease(queue_lock(q));
+	}
+}

@@ -1,0 +1,298 @@
+/*
+ * queue/receive.c
+ *	  Claiming messages and reading them.
+ *
+ * Claiming is a change of memory only.  It is undone with its transaction, and the lease
+ * counts from the end of that.  What the caller's snapshot doesn't see yet stays in its
+ * place, so a handler never gets a message whose sender's other rows it can't see.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "log/fetch.h"
+#include "memory/directory.h"
+#include "memory/inflight.h"
+#include "memory/line.h"
+#include "memory/slotlock.h"
+#include "queue/ending.h"
+#include "queue/load.h"
+#include "queue/receive.h"
+#include "queue/resolve.h"
+
+/* How many messages one claim passes over at most (keys that are busy, suspects, what
+ * the snapshot doesn't see) before it comes back with what it has. */
+#define PASS_OVER_MAX 1000
+
+/* In quarantine, when a suspect is looked at again. */
+#define SUSPECT_RETRY INT64CONST(100000)
+
+typedef struct Claim
+{
+	uint32		slot;
+	uint32		generation;
+	int64		id;
+	ItemPointerData tid;
+	uint16		segment;
+	int32		attempt;
+} Claim;
+
+void
+claim_receipt(uint32 slot, uint32 generation, int64 id, char *out)
+{
+	Receipt		receipt = {.slot = slot, .generation = generation, .id = id};
+
+	receipt_encode(&receipt, shared->epoch, out);
+	out[RECEIPT_LENGTH] = '\0';
+}
+
+/* A message that was popped: may it be handed out?  If not it is put where it belongs. */
+static bool
+may_hand_out(uint32 slot, TimestampTz now, Wakes *wakes)
+{
+	Slot	   *s = &slots[slot];
+
+	if (s->expires_at != 0 && s->expires_at <= now)
+	{
+		line_free(slot);
+		return false;
+	}
+	if (!key_acquire(slot, queues[s->queue].policy.key_in_flight))
+	{
+		line_block(slot);
+		return false;
+	}
+	if (!suspect_begin(slot))
+	{
+		line_delay(slot, now + SUSPECT_RETRY, wakes);
+		return false;
+	}
+	return true;
+}
+
+static void
+hand_out(uint32 slot, const ReceiveOptions *options, int64 lease, TimestampTz now,
+		 Claim *claim, Wakes *wakes)
+{
+	Slot	   *s = &slots[slot];
+
+	s->generation++;
+	s->lease = lease;
+	s->claimed_at = now;
+	s->session = session_begin();
+	s->session_generation = session_generation(s->session);
+	s->process_id = MyProcPid;
+	s->role = GetUserId();
+	s->flags = options->detached ? s->flags | SLOT_DETACHED : s->flags & ~SLOT_DETACHED;
+	line_claim(slot, 0, wakes);
+	inflight_set(slot);
+
+	claim->slot = slot;
+	claim->generation = s->generation;
+	claim->id = s->id;
+	claim->tid = s->tid;
+	claim->segment = s->segment;
+	claim->attempt = s->failures + s->crashes + 1;
+}
+
+/* Claims up to n messages in memory. */
+static int
+claim_run(const QueueRef *ref, const ReceiveOptions *options, int n, Claim *out)
+{
+	Queue	   *queue = &queues[ref->queue];
+	TimestampTz now = baton_now();
+	Wakes		wakes = {0};
+	int			found = 0;
+	int			passed = 0;
+	uint32		slot;
+	bool		low;
+
+	LWLockAcquire(queue_lock(ref->queue), LW_EXCLUSIVE);
+	pg_atomic_write_u64(&queue->received_at, (uint64) now);
+	if (queue_current(ref) && !queue->policy.paused)
+	{
+		int64		lease = options->lease ? options->lease : queue->policy.lease;
+
+		advance_timers(ref->queue, now, SLOT_RUN, &wakes);
+		while (found < n && passed < PASS_OVER_MAX && (slot = line_pop(queue)) != NONE)
+		{
+			if (may_hand_out(slot, now, &wakes))
+				hand_out(slot, options, lease, now, &out[found++], &wakes);
+			else
+				passed++;
+		}
+		queue->delivered += found;
+		if (line_has_ready(queue))
+			waiters_wake(ref->queue, 1, &wakes);
+	}
+	low = load_needed(queue);
+	LWLockRelease(queue_lock(ref->queue));
+	wakes_send(&wakes);
+	if (low)
+		keeper_wake(queue->database);
+	return found;
+}
+
+/* Puts back what the snapshot doesn't see: as if it had never been claimed. */
+static void
+unclaim(const Claim *claim)
+{
+	SlotLock	lock = SLOT_LOCK_INIT;
+	const Slot *s = &slots[claim->slot];
+
+	slot_lock(&lock, claim->slot);
+	if (s->state == SLOT_CLAIMED && s->generation == claim->generation)
+		claim_give_back(claim->slot, &lock.wakes);
+	slot_unlock(&lock);
+}
+
+/* The relation of a segment, kept open for a run of messages of the same one. */
+typedef struct OpenSegment
+{
+	uint32		segment;
+	Relation	rel;
+} OpenSegment;
+
+static Relation
+open_segment(OpenSegment *open, uint32 segment)
+{
+	if (open->rel != NULL && open->segment == segment)
+		return open->rel;
+	if (open->rel != NULL)
+		table_close(open->rel, AccessShareLock);
+	open->rel = table_open(segments[segment].messages, AccessShareLock);
+	open->segment = segment;
+	return open->rel;
+}
+
+/* Reads a claimed message.  False: it isn't visible yet, or its row is gone. */
+static bool
+read_message(const Claim *claim, const QueueRef *ref, OpenSegment *open, Snapshot snapshot,
+			 Delivery *out)
+{
+	Relation	rel = open_segment(open, claim->segment);
+	ItemPointerData tid = claim->tid;
+	FetchVerdict verdict = log_fetch_message(rel, &tid, claim->id, snapshot, &out->row);
+
+	if (verdict == FETCH_ELSEWHERE)
+	{
+		verdict = log_find_message(rel, ref->id, claim->id, snapshot, &out->row, &tid);
+		if (verdict == FETCH_OK)
+			slots[claim->slot].tid = tid;
+	}
+	if (verdict == FETCH_ELSEWHERE)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("message " INT64_FORMAT " is not in the log any more", claim->id),
+				 errdetail("Its row in \"%s\" was removed by hand.",
+						   RelationGetRelationName(rel))));
+	if (verdict == FETCH_NOT_YET)
+		return false;
+	out->attempt = claim->attempt;
+	claim_receipt(claim->slot, claim->generation, claim->id, out->receipt);
+	return true;
+}
+
+static void
+check_options(const ReceiveOptions *options)
+{
+	if (options->max < 1 || options->max > RECEIVE_MAX)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("max must be between 1 and %d", RECEIVE_MAX)));
+	if (options->lease < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("lease must be longer than zero")));
+}
+
+/* Claimed messages that the snapshot doesn't see; made when the first one turns up. */
+typedef struct Unseen
+{
+	Claim	   *claim;
+	int			count;
+} Unseen;
+
+static void
+add_unseen(Unseen *unseen, const Claim *claim)
+{
+	if (unseen->claim == NULL)
+		unseen->claim = palloc(PASS_OVER_MAX * sizeof(Claim));
+	unseen->claim[unseen->count++] = *claim;
+}
+
+/* Claims and reads up to options->max; what can't be seen yet goes to unseen, still claimed. */
+static int
+receive_visible(const QueueRef *ref, const ReceiveOptions *options, Claim *claims,
+				Delivery *out, Unseen *unseen)
+{
+	OpenSegment open = {NONE, NULL};
+	Snapshot	snapshot = GetActiveSnapshot();
+	int			found = 0;
+
+	while (found < options->max && unseen->count < PASS_OVER_MAX)
+	{
+		int			want = Min(options->max - found, PASS_OVER_MAX - unseen->count);
+		int			n;
+
+		xact_reserve_claims(want);
+		n = claim_run(ref, options, want, claims);
+		for (int i = 0; i < n; i++)
+			xact_add_claim(claims[i].slot, claims[i].generation, options->detached);
+		BATON_POINT("receive-claimed");
+		for (int i = 0; i < n; i++)
+		{
+			if (read_message(&claims[i], ref, &open, snapshot, &out[found]))
+				found++;
+			else
+				add_unseen(unseen, &claims[i]);
+		}
+		if (n < want)
+			break;
+		CHECK_FOR_INTERRUPTS();
+	}
+	if (open.rel != NULL)
+		table_close(open.rel, AccessShareLock);
+	return found;
+}
+
+Delivery *
+queue_receive(const char *name, const ReceiveOptions *options, int *n)
+{
+	QueueRef	ref;
+	Delivery   *out;
+	Claim	   *claims;
+	Unseen		unseen = {NULL, 0};
+
+	check_options(options);
+	ref = resolve_queue(name);
+	PreventCommandIfReadOnly("baton.receive()");
+	xact_session();
+	out = palloc(options->max * sizeof(Delivery));
+	claims = palloc(options->max * sizeof(Claim));
+	*n = receive_visible(&ref, options, claims, out, &unseen);
+	for (int i = unseen.count; i-- > 0;)
+		unclaim(&unseen.claim[i]);
+	pfree(claims);
+	return out;
+}
+
+void
+claims_start_leases(const LocalClaim *claims, uint32 n)
+{
+	SlotLock	lock = SLOT_LOCK_INIT;
+	TimestampTz now = baton_now();
+
+	for (uint32 i = 0; i < n; i++)
+	{
+		Slot	   *s = &slots[claims[i].slot];
+
+		slot_lock(&lock, claims[i].slot);
+		if (s->generation != claims[i].generation || s->state != SLOT_CLAIMED || s->due != 0)
+			continue;
+		line_claim(claims[i].slot, now + s->lease, &lock.wakes);
+	}
+	slot_unlock(&lock);
+}

@@ -1,0 +1,244 @@
+/*
+ * queue/record.c
+ *	  Writing to the log what has happened in memory already, and tidying up.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "log/append.h"
+#include "log/schema.h"
+#include "memory/directory.h"
+#include "memory/inflight.h"
+#include "memory/line.h"
+#include "memory/outcomes.h"
+#include "memory/slotlock.h"
+#include "queue/ending.h"
+#include "queue/record.h"
+#include "queue/resolve.h"
+#include "queue/settle.h"
+
+#define RECORD_BATCH 256
+
+static void
+fill_event(EventRow *row, const Outcome *o, EventAction action)
+{
+	memset(row, 0, sizeof(*row));
+	row->message_id = o->message_id;
+	row->queue_id = o->queue_id;
+	row->at = o->at;
+	row->action = action;
+	row->attempt = o->attempt;
+	row->failures = o->failures;
+	row->crashes = o->crashes;
+	row->claimed_at = o->claimed_at;
+	row->process_id = o->process_id;
+	row->role = o->role;
+	row->deliver_at = o->deliver_at;
+	if (o->text[0] != '\0')
+		row->detail = error_detail(o->text, o->sqlstate);
+}
+
+/* The rows of one outcome: what happened, and `dead` if that used a budget up. */
+static void
+append_outcome(uint32 database, const Outcome *o)
+{
+	EventRow	rows[2];
+	int			n = o->dead ? 2 : 1;
+	int64		id = next_ids(database, n);
+	Relation	rel = table_open(segments[o->segment].events, RowExclusiveLock);
+
+	fill_event(&rows[0], o, (EventAction) o->action);
+	rows[0].id = id;
+	if (o->dead)
+	{
+		fill_event(&rows[1], o, EVENT_DEAD);
+		rows[1].id = id + 1;
+		rows[1].deliver_at = 0;
+	}
+	log_append_events(rel, rows, n);
+	table_close(rel, NoLock);
+}
+
+/* It is in the log: a dead message leaves the window, one that is due late may. */
+static void
+finish_outcome(const Outcome *o)
+{
+	SlotLock	lock = SLOT_LOCK_INIT;
+	const Slot *s = &slots[o->slot];
+
+	slot_lock(&lock, o->slot);
+	if (s->id == o->message_id && s->queue == o->queue)
+	{
+		if (o->dead && s->state == SLOT_CONDEMNED)
+		{
+			inflight_acquit(o->slot);
+			line_free(o->slot);
+		}
+		else if (s->state == SLOT_DELAYED && s->due == o->deliver_at)
+		{
+			line_take_out(o->slot);
+			slot_return(o->slot, o->deliver_at, true, baton_now(), &lock.wakes);
+		}
+	}
+	slot_unlock(&lock);
+}
+
+/*
+ * The outcomes leave the list in the commit callback, while the lock that keeps a second writer out is
+ * still held.
+ */
+static uint32 dropping_database;
+static uint32 dropping = 0;
+
+static void
+drop_callback(XactEvent event, void *arg)
+{
+	if (dropping == 0)
+		return;
+	if (event == XACT_EVENT_COMMIT)
+		outcomes_drop(dropping_database, dropping);
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		dropping = 0;
+}
+
+static void
+drop_at_commit(uint32 database, uint32 n)
+{
+	static bool registered = false;
+
+	if (!registered)
+		RegisterXactCallback(drop_callback, NULL);
+	registered = true;
+	dropping_database = database;
+	dropping = n;
+}
+
+bool
+record_outcomes(uint32 database)
+{
+	static Outcome batch[RECORD_BATCH];
+	uint32		n;
+
+	if (shared->databases[database].outcomes_head == NONE)
+		return false;
+	StartTransactionCommand();
+	/* one writer at a time, so that no row is written twice */
+	if (!ConditionalLockRelationOid(log_schema(false)->event_parent, ShareUpdateExclusiveLock))
+	{
+		CommitTransactionCommand();
+		return false;
+	}
+	n = outcomes_peek(database, batch, RECORD_BATCH);
+	for (uint32 i = 0; i < n; i++)
+		if (queues[batch[i].queue].generation == batch[i].queue_generation)
+			append_outcome(database, &batch[i]);
+	BATON_POINT("record-before-commit");
+	drop_at_commit(database, n);
+	CommitTransactionCommand();
+	for (uint32 i = 0; i < n; i++)
+		finish_outcome(&batch[i]);
+	return n == RECORD_BATCH;
+}
+
+void
+record_recover(uint32 database)
+{
+	shared->databases[database].outcomes_lost = false;
+	for (uint32 i = 0; i < shared->window; i++)
+	{
+		SlotLock	lock = SLOT_LOCK_INIT;
+		Slot	   *s = &slots[i];
+
+		if (s->state != SLOT_CONDEMNED || s->database != database)
+			continue;
+		slot_lock(&lock, i);
+		if (s->state == SLOT_CONDEMNED && s->database == database &&
+			!outcome_death_pending(database, s->id))
+			condemned_post(i, baton_now());
+		slot_unlock(&lock);
+	}
+}
+
+/* Whether a claim has lost its holder. */
+static bool
+is_hung(const Slot *s, TimestampTz now)
+{
+	if (s->state != SLOT_CLAIMED)
+		return false;
+	if (s->due != 0 && s->due <= now)
+		return true;
+	return !(s->flags & SLOT_DETACHED) &&
+		   session_generation(s->session) != s->session_generation;
+}
+
+int64
+end_hung_claims(uint32 database)
+{
+	SlotLock	lock = SLOT_LOCK_INIT;
+	TimestampTz now = baton_now();
+	int64		ended = 0;
+
+	for (uint32 i = 0; i < shared->window; i++)
+	{
+		Slot	   *s = &slots[i];
+
+		if (s->database != database || !is_hung(s, now))
+			continue;
+		slot_lock(&lock, i);
+		if (s->database == database && is_hung(s, now))
+		{
+			claim_end(i, s->due != 0 && s->due <= now ? END_LEASE : END_VANISHED, 0, NULL, now,
+					  &lock.wakes);
+			ended++;
+		}
+	}
+	slot_unlock(&lock);
+	for (uint32 q = 0; q < shared->queues; q++)
+		if (queues[q].state == QUEUE_LIVE && queues[q].database == database)
+			advance_timers_if_due(q, now);
+	return ended;
+}
+
+static void
+sweep_queue(uint32 queue)
+{
+	SlotLock	lock = SLOT_LOCK_INIT;
+
+	for (uint32 i = 0; i < shared->window; i++)
+	{
+		Slot	   *s = &slots[i];
+
+		if (s->queue != queue || s->state == SLOT_FREE)
+			continue;
+		slot_lock(&lock, i);
+		/* a settling one belongs to its transaction, which will free it */
+		if (s->queue == queue && s->state != SLOT_FREE && s->state != SLOT_SETTLING)
+		{
+			line_take_out(i);
+			inflight_clear(i);
+			suspect_end(i);
+			line_free(i);
+		}
+	}
+	slot_unlock(&lock);
+}
+
+void
+sweep_dropped(uint32 database)
+{
+	for (uint32 q = 0; q < shared->queues; q++)
+	{
+		if (queues[q].state != QUEUE_DROPPED || queues[q].database != database)
+			continue;
+		if (queues[q].slots > 0)
+			sweep_queue(q);
+		queue_reclaim(q);
+		CHECK_FOR_INTERRUPTS();
+	}
+}

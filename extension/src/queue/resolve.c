@@ -1,0 +1,373 @@
+/*
+ * queue/resolve.c
+ *	  From names to places in shared memory.
+ *
+ * Memory of a database is keyed by (database oid, extension oid): another installation of the
+ * extension in the same database is another entry, and the old one's memory is discarded.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "log/definition.h"
+#include "log/schema.h"
+#include "log/segment.h"
+#include "memory/directory.h"
+#include "queue/admin.h"
+#include "queue/load.h"
+#include "queue/resolve.h"
+#include "queue/xact.h"
+
+/* Databases */
+
+static uint32
+database_entry(const LogSchema *schema)
+{
+	static uint32 cached = NONE;
+	const Database *d;
+
+	if (cached != NONE)
+	{
+		d = &shared->databases[cached];
+		if (d->oid == MyDatabaseId && d->extension == schema->extension)
+			return cached;
+	}
+	cached = database_find(MyDatabaseId, schema->extension, true);
+	return cached;
+}
+
+uint32
+baton_database(void)
+{
+	uint32		database;
+
+	memory_require();
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("queues are not served on a standby"),
+				 errhint("Connect to the primary server.")));
+	database = database_entry(log_schema(false));
+	if (database == NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("too many databases use baton"),
+				 errdetail("At most %d databases of a server can.", MAX_DATABASES)));
+	return database;
+}
+
+uint32
+baton_database_if_any(void)
+{
+	const LogSchema *schema;
+
+	if (!memory_ready() || RecoveryInProgress())
+		return NONE;
+	schema = log_schema(true);
+	return schema == NULL ? NONE : database_entry(schema);
+}
+
+/* Segments */
+
+static void
+register_segment(uint32 database, const LogSegment *segment)
+{
+	if (segment_register(database, segment->number, segment->messages, segment->events) ==
+		NONE)
+		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						errmsg("too many segments in the message log")));
+}
+
+int
+adopt_segments(uint32 database)
+{
+	static uint32 known[MAX_SEGMENTS];
+	uint32		before = segment_list(database, known, MAX_SEGMENTS);
+	uint32		after;
+	int			count;
+	LogSegment *list = log_segment_list(&count);
+
+	for (int i = 0; i < count; i++)
+		register_segment(database, &list[i]);
+	after = segment_list(database, known, MAX_SEGMENTS);
+	if (after > 0)
+	{
+		pg_atomic_uint32 *open = &shared->databases[database].open_segment;
+		uint32		none = NONE;
+
+		if (after > before)
+			pg_atomic_compare_exchange_u32(open, &none, known[after - 1]);
+	}
+	pfree(list);
+	return (int) (after - before);
+}
+
+/*
+ * There is no open segment: takes over those that exist, else makes the first.  Two who want to make it
+ * meet at the lock; the second finds the first one's.
+ */
+static uint32
+find_or_make_segment(uint32 database)
+{
+	pg_atomic_uint32 *open = &shared->databases[database].open_segment;
+	uint32		made = xact_made_segment(database);
+	LogSegment	segment;
+	PendingDdl	ddl = {.kind = DDL_SEGMENT, .database = database};
+
+	if (made != NONE)
+		return made;
+	adopt_segments(database);
+	if (pg_atomic_read_u32(open) != NONE)
+		return pg_atomic_read_u32(open);
+
+	log_segment_lock();
+	adopt_segments(database);
+	if (pg_atomic_read_u32(open) != NONE)
+		return pg_atomic_read_u32(open);
+
+	xact_reserve_ddl();
+	segment = log_segment_create(log_segment_next_number());
+	ddl.queue =
+		segment_register(database, segment.number, segment.messages, segment.events);
+	if (ddl.queue == NONE)
+		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						errmsg("too many segments in the message log")));
+	xact_add_ddl(&ddl);
+	return ddl.queue;
+}
+
+void
+ensure_segment(uint32 database)
+{
+	if (pg_atomic_read_u32(&shared->databases[database].open_segment) == NONE)
+		find_or_make_segment(database);
+}
+
+Relation
+open_message_log(uint32 database, uint32 *segment)
+{
+	pg_atomic_uint32 *open = &shared->databases[database].open_segment;
+
+	for (;;)
+	{
+		uint32		seg = pg_atomic_read_u32(open);
+		bool		own = seg == NONE;
+		Relation	rel;
+
+		if (own)
+			seg = find_or_make_segment(database);
+		rel = table_open(segments[seg].messages, RowExclusiveLock);
+		BATON_POINT("send-locked");
+		if (pg_atomic_read_u32(open) == seg || own)
+		{
+			*segment = seg;
+			return rel;
+		}
+		table_close(rel, RowExclusiveLock);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+int64
+next_ids(uint32 database, int64 n)
+{
+	int64		id;
+
+	while ((id = ids_take(database, n)) == 0)
+	{
+		int64		count;
+		int64		first;
+
+		CHECK_FOR_INTERRUPTS();
+		first = log_id_block(&count);
+		ids_add_block(database, first, count);
+	}
+	return id;
+}
+
+/* Queues */
+
+/* Where this backend found each queue the last time. */
+typedef struct NameCacheEntry
+{
+	char		name[BATON_QUEUE_NAME_MAX + 1]; /* key */
+	uint32		database;
+	uint32		database_generation;
+	QueueRef	ref;
+} NameCacheEntry;
+
+static HTAB *name_cache = NULL;
+
+static NameCacheEntry *
+name_cache_entry(const char *name)
+{
+	HASHCTL		ctl = {.keysize = BATON_QUEUE_NAME_MAX + 1, .entrysize = sizeof(NameCacheEntry)};
+	NameCacheEntry *entry;
+	bool		found;
+
+	if (name_cache == NULL || hash_get_num_entries(name_cache) > 10000)
+	{
+		if (name_cache != NULL)
+			hash_destroy(name_cache);
+		ctl.hcxt = TopMemoryContext;
+		name_cache = hash_create("baton queue names", 64, &ctl,
+								 HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	}
+	entry = hash_search(name_cache, name, HASH_ENTER, &found);
+	if (!found)
+		entry->database = NONE;
+	return entry;
+}
+
+char *
+queue_name_arg(bool isnull, Datum text_datum)
+{
+	char	   *name;
+
+	if (isnull)
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("queue name must not be null")));
+	name = TextDatumGetCString(text_datum);
+	if (name[0] == '\0')
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("queue name must not be empty")));
+	if (strlen(name) > BATON_QUEUE_NAME_MAX)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("queue name is too long"),
+						errdetail("It has %zu bytes; at most %d are allowed.", strlen(name),
+								  BATON_QUEUE_NAME_MAX)));
+	return name;
+}
+
+void
+raise_no_queue(const char *name)
+{
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("queue \"%s\" does not exist", name)));
+}
+
+static void
+raise_too_many_queues(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+					errmsg("too many queues"),
+					errdetail("The server has room for %d queues in all databases.",
+							  baton_max_queues),
+					errhint("Drop queues that are not needed, or raise baton.max_queues and "
+							"restart the server.")));
+}
+
+/* A queue whose definition is committed, or about to be replaced in memory by what the table says. */
+static void
+sync_policy(uint32 queue, const QueueDefinition *definition)
+{
+	Wakes		wakes = {0};
+
+	LWLockAcquire(queue_lock(queue), LW_EXCLUSIVE);
+	if (queues[queue].id == definition->id)
+	{
+		/* its row can be seen, so the one who made it has committed */
+		if (queues[queue].state == QUEUE_PENDING)
+			queues[queue].state = QUEUE_LIVE;
+		queues[queue].policy = definition->policy;
+		waiters_wake(queue, queues[queue].count[SLOT_READY], &wakes);
+	}
+	LWLockRelease(queue_lock(queue));
+	wakes_send(&wakes);
+}
+
+/*
+ * Registers a queue from its row.  The row is read again afterwards: a drop or alter that
+ * committed in between has not seen the entry.
+ */
+static bool
+register_queue(uint32 database, const QueueDefinition *definition, QueueRef *ref)
+{
+	QueueDefinition again;
+	bool		fresh;
+	uint32		queue = queue_register(database, definition->id, definition->name,
+									   &definition->policy, QUEUE_LIVE, false, &fresh);
+
+	if (queue == NONE)
+		return false;
+	ref->queue = queue;
+	ref->generation = queues[queue].generation;
+	ref->id = definition->id;
+	if (!log_definition_get(definition->name, false, &again) || again.id != definition->id)
+		queue_retire(ref->queue, ref->generation);
+	else if (xact_find_ddl(DDL_ALTER, database, definition->id) == NULL)
+		sync_policy(queue, &again);
+	if (fresh)
+		keeper_wake(database);
+	return true;
+}
+
+void
+register_queues(uint32 database)
+{
+	int			count;
+	QueueDefinition *list = log_definition_list(&count);
+	QueueRef	ref;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (queue_find_id(database, list[i].id) != NONE)
+			continue;
+		if (!register_queue(database, &list[i], &ref))
+			ereport(LOG,
+					(errmsg("baton.max_queues is too low for the queues of this server"),
+					 errhint("Raise baton.max_queues and restart the server.")));
+		CHECK_FOR_INTERRUPTS();
+	}
+	pfree(list);
+}
+
+QueueRef
+resolve_queue(const char *name)
+{
+	uint32		database = baton_database();
+	NameCacheEntry *entry = name_cache_entry(name);
+	QueueDefinition definition;
+	const PendingDdl *created;
+
+	if (entry->database == database &&
+		entry->database_generation == shared->databases[database].generation &&
+		queue_current(&entry->ref) && queues[entry->ref.queue].state == QUEUE_LIVE &&
+		xact_find_ddl(DDL_DROP, database, entry->ref.id) == NULL)
+		return entry->ref;
+
+	created = xact_find_created(database, name);
+	if (created != NULL)
+		return (QueueRef) {created->queue, created->generation, created->id};
+
+	entry->database = database;
+	entry->database_generation = shared->databases[database].generation;
+	entry->ref.queue = queue_find(database, name, &entry->ref.generation);
+	if (entry->ref.queue != NONE)
+		entry->ref.id = queues[entry->ref.queue].id;
+	else if (!log_definition_get(name, false, &definition))
+	{
+		entry->database = NONE;
+		raise_no_queue(name);
+	}
+	else if (!register_queue(database, &definition, &entry->ref))
+	{
+		entry->database = NONE;
+		raise_too_many_queues();
+	}
+	if (!queue_current(&entry->ref) ||
+		xact_find_ddl(DDL_DROP, database, entry->ref.id) != NULL)
+	{
+		entry->database = NONE;
+		raise_no_queue(name);
+	}
+	return entry->ref;
+}

@@ -1,0 +1,227 @@
+/*
+ * queue/send.c
+ *	  Appending messages, and publishing them when their transaction has committed.
+ *
+ * A message is only published by its own commit if that can't overtake what is still in the
+ * log: see Lane in memory/memory.h.  Otherwise the loader brings it in.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/rel.h"
+
+#include "log/fetch.h"
+#include "memory/directory.h"
+#include "memory/line.h"
+#include "memory/slotlock.h"
+#include "memory/slots.h"
+#include "queue/ending.h"
+#include "queue/send.h"
+
+#define APPEND_RUN 1000
+
+static void
+check_size(const MessageRow *row)
+{
+	Size		size = VARSIZE_ANY(row->payload);
+
+	if (row->headers != NULL)
+		size += VARSIZE_ANY(row->headers);
+	if (size > (Size) baton_max_message_size * 1024)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("message is too large"),
+				 errdetail("Payload and headers have %zu bytes; at most %zu are allowed.", size,
+						   (Size) baton_max_message_size * 1024),
+				 errhint("Store large data elsewhere and send a reference to it, or raise "
+						 "baton.max_message_size.")));
+}
+
+static void
+remember(const QueueRef *ref, const MessageRow *row, const ItemPointerData *tid,
+		 uint32 segment)
+{
+	PendingSend send = {
+		.id = row->id,
+		.sent_at = row->sent_at,
+		.deliver_at = row->deliver_at,
+		.expires_at = row->expires_at,
+		.key_hash = row->key ? log_key_hash(row->queue_id, row->key) : 0,
+		.queue = ref->queue,
+		.queue_generation = ref->generation,
+		.tid = *tid,
+		.segment = segment,
+		.priority = row->priority,
+	};
+
+	xact_add_send(&send);
+}
+
+void
+queue_send(const char *name, MessageRow *rows, int n)
+{
+	QueueRef	ref = resolve_queue(name);
+	uint32		database = baton_database();
+	TimestampTz now = baton_now();
+	ItemPointerData tids[APPEND_RUN];
+	uint32		segment;
+	Relation	rel;
+	int64		id;
+
+	PreventCommandIfReadOnly("baton.send()");
+	for (int i = 0; i < n; i++)
+		check_size(&rows[i]);
+	xact_session();
+	xact_reserve_sends(n);
+
+	rel = open_message_log(database, &segment);
+	for (int done = 0; done < n; done += APPEND_RUN)
+	{
+		int			run = Min(n - done, APPEND_RUN);
+
+		CHECK_FOR_INTERRUPTS();
+		id = next_ids(database, run);
+		for (int i = done; i < done + run; i++)
+		{
+			rows[i].id = id++;
+			rows[i].queue_id = ref.id;
+			rows[i].sent_at = now;
+		}
+		log_append_messages(rel, rows + done, run, tids);
+		for (int i = 0; i < run; i++)
+			remember(&ref, &rows[done + i], &tids[i], segment);
+	}
+	table_close(rel, NoLock);
+}
+
+void
+sends_check(const PendingSend *sends, uint32 n)
+{
+	uint32		checked = NONE;
+
+	for (uint32 i = 0; i < n; i++)
+	{
+		if (sends[i].queue == checked)
+			continue;
+		checked = sends[i].queue;
+		if (queues[checked].generation != sends[i].queue_generation)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("a queue was dropped that this transaction has sent to")));
+	}
+	BATON_POINT("send-checked");
+}
+
+/* Publishing */
+
+static void
+fill_slot(uint32 slot, const PendingSend *send)
+{
+	Slot	   *s = &slots[slot];
+
+	s->id = send->id;
+	s->sent_at = send->sent_at;
+	s->expires_at = send->expires_at;
+	s->due = 0;
+	s->claimed_at = 0;
+	s->lease = 0;
+	s->key_hash = send->key_hash;
+	s->database = queues[send->queue].database;
+	s->queue = send->queue;
+	s->session = NONE;
+	s->session_generation = 0;
+	s->settler = NONE;
+	s->process_id = 0;
+	s->role = InvalidOid;
+	s->tid = send->tid;
+	s->segment = send->segment;
+	s->failures = s->crashes = s->returns = 0;
+	s->suspicion = 0;
+	s->flags = 0;
+	s->priority = send->priority;
+}
+
+/*
+ * One message, under its queue's lock.  spare: slots that were got for the run.  Returns whether
+ * it can be handed out now.
+ */
+static bool
+publish_one(const PendingSend *send, TimestampTz now, uint32 *spare, uint32 *nspare,
+			Wakes *wakes)
+{
+	Queue	   *queue = &queues[send->queue];
+	Lane	   *lane = &queue->lanes[send->priority];
+	bool		later = send->deliver_at > now;
+	uint32		slot;
+
+	queue->sent++;
+	if (later && (send->deliver_at > queue->due_cursor || delayed_full(queue)))
+	{
+		due_leave(queue, send->deliver_at);
+		return false;
+	}
+	if (!later && send->id > lane->cursor)
+		return false;
+	if (*nspare == 0)
+	{
+		if (later)
+			due_leave(queue, send->deliver_at);
+		else
+			lane_leave(lane, send->id);
+		return false;
+	}
+	slot = spare[*nspare - 1];
+	fill_slot(slot, send);
+	if (!slot_hash_insert(slot))
+		return false;			/* the loader was faster */
+	(*nspare)--;
+	if (later)
+	{
+		line_delay(slot, send->deliver_at, wakes);
+		return false;
+	}
+	line_ready(slot);
+	return send->id <= lane_limit(lane);
+}
+
+/* Up to SLOT_RUN messages of one queue. */
+static void
+publish_run(const PendingSend *sends, uint32 n)
+{
+	uint32		queue = sends->queue;
+	uint32		spare[SLOT_RUN];
+	uint32		nspare = line_obtain(queue, n, spare);
+	uint32		available = 0;
+	TimestampTz now = baton_now();
+	Wakes		wakes = {0};
+	bool		spilled;
+
+	LWLockAcquire(queue_lock(queue), LW_EXCLUSIVE);
+	if (queues[queue].generation == sends->queue_generation)
+		for (uint32 i = 0; i < n; i++)
+			available += publish_one(&sends[i], now, spare, &nspare, &wakes);
+	spilled = available < n;
+	waiters_wake(queue, available, &wakes);
+	LWLockRelease(queue_lock(queue));
+
+	wakes_send(&wakes);
+	while (nspare > 0)
+		slot_give_back(spare[--nspare]);
+	if (spilled)
+		keeper_wake(queues[queue].database);
+}
+
+void
+sends_publish(const PendingSend *sends, uint32 n)
+{
+	uint32		run;
+
+	for (uint32 i = 0; i < n; i += run)
+	{
+		for (run = 1; i + run < n && run < SLOT_RUN && sends[i + run].queue == sends[i].queue;
+			 run++)
+			;
+		publish_run(&sends[i], run);
+	}
+}

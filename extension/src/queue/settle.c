@@ -1,0 +1,388 @@
+/*
+ * queue/settle.c
+ *	  Ending claims: complete, fail, release; and making them last longer.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/rel.h"
+
+#include "core/receipt.h"
+#include "memory/directory.h"
+#include "memory/inflight.h"
+#include "memory/line.h"
+#include "memory/slotlock.h"
+#include "queue/ending.h"
+#include "queue/resolve.h"
+#include "queue/settle.h"
+
+typedef enum ClaimVerdict
+{
+	CLAIM_OK,
+	CLAIM_LOST,
+	CLAIM_BUSY					/* another transaction is settling it */
+} ClaimVerdict;
+
+/* Receipts */
+
+static void
+raise_lost(int64 id)
+{
+	ereport(ERROR,
+			(errcode(BATON_ERR_CLAIM_LOST),
+			 id ? errmsg("message " INT64_FORMAT " is no longer claimed by this receipt", id)
+				: errmsg("the receipt is of no claim that is still held"),
+			 errdetail("Its lease ran out, its session ended, it was settled already, or the "
+					   "server was restarted."),
+			 errhint("Drop the work that was done for it: the message is, or was, with another "
+					 "consumer.")));
+}
+
+static void
+raise_busy(int64 id)
+{
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+					errmsg("message " INT64_FORMAT " is just being settled by another "
+						   "transaction",
+						   id)));
+}
+
+/* False: not of this life of the server. */
+static bool
+decode(const text *receipt, Receipt *out)
+{
+	switch (receipt_decode(VARDATA_ANY(receipt), VARSIZE_ANY_EXHDR(receipt), shared->epoch,
+						   out))
+	{
+		case RECEIPT_OK:
+			return out->slot < shared->window;
+		case RECEIPT_FOREIGN:
+			return false;
+		case RECEIPT_MALFORMED:
+			break;
+	}
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("malformed receipt"),
+					errhint("Pass the receipt as receive returned it.")));
+}
+
+/* Whether a receipt's claim is there to be settled or extended; under the queue's lock. */
+static ClaimVerdict
+examine(const Receipt *receipt, uint32 database, TimestampTz now)
+{
+	const Slot *s = &slots[receipt->slot];
+
+	if (s->generation != receipt->generation || s->id != receipt->id ||
+		s->database != database)
+		return CLAIM_LOST;
+	if (s->state == SLOT_SETTLING)
+		return s->settler == session_begin() ? CLAIM_LOST : CLAIM_BUSY;
+	if (s->state != SLOT_CLAIMED || (s->due != 0 && s->due <= now) ||
+		queues[s->queue].state == QUEUE_DROPPED)
+		return CLAIM_LOST;
+	return CLAIM_OK;
+}
+
+/* Settling */
+
+/* When a message that goes back may be tried again; 0: at once. */
+static TimestampTz
+due_after(const Slot *s, const SettleRequest *request, int failures, TimestampTz now)
+{
+	int64		delay = request->delay;
+
+	if (delay < 0)
+		delay = retry_delay(&queues[s->queue], failures);
+	return delay > 0 ? now + delay : 0;
+}
+
+/* Marks the claim as settling and fills in its event; under the queue's lock. */
+static void
+begin_settle(uint32 slot, const SettleRequest *request, Jsonb *detail, TimestampTz now,
+			 EventRow *event)
+{
+	Slot	   *s = &slots[slot];
+
+	event->message_id = s->id;
+	event->queue_id = queues[s->queue].id;
+	event->at = now;
+	event->action = request->action;
+	event->attempt = s->failures + s->crashes + 1;
+	event->failures = s->failures;
+	event->crashes = s->crashes;
+	event->claimed_at = s->claimed_at;
+	event->process_id = s->process_id;
+	event->role = s->role;
+	event->deliver_at = 0;
+	event->detail = detail;
+	if (request->action == EVENT_FAILED)
+	{
+		event->failures++;
+		if (!request->retry || event->failures >= queues[s->queue].policy.max_attempts)
+			event->action = EVENT_DEAD;
+	}
+	if (event->action == EVENT_FAILED || event->action == EVENT_RELEASED)
+		event->deliver_at = due_after(s, request, event->failures, now);
+	line_settle(slot, session_begin());
+	xact_add_settle(slot, event->action, event->deliver_at);
+}
+
+/* Appends the events of settled claims, each to the segment that holds its message. */
+static void
+append_events(uint32 database, EventRow *events, const uint32 *segment_of, int n)
+{
+	int			run;
+	int64		id = n > 0 ? next_ids(database, n) : 0;
+
+	for (int i = 0; i < n; i += run)
+	{
+		Relation	rel = table_open(segments[segment_of[i]].events, RowExclusiveLock);
+
+		for (run = 0; i + run < n && segment_of[i + run] == segment_of[i]; run++)
+			events[i + run].id = id++;
+		log_append_events(rel, &events[i], run);
+		table_close(rel, NoLock);
+	}
+}
+
+/* Positions of receipts that are lost, for a batch's error. */
+static void
+raise_lost_batch(const bool *settled, int n)
+{
+	StringInfoData list;
+	int			lost = 0;
+
+	initStringInfo(&list);
+	for (int i = 0; i < n; i++)
+		if (!settled[i])
+			appendStringInfo(&list, "%s%d", lost++ ? ", " : "", i + 1);
+	ereport(ERROR,
+			(errcode(BATON_ERR_CLAIM_LOST),
+			 errmsg_plural("%d of %d receipts is of no claim that is still held",
+						   "%d of %d receipts are of no claim that is still held", lost, lost, n),
+			 errdetail("Positions: %s.", list.data),
+			 errhint("Nothing was settled.  With strict => false the others are settled, and "
+					 "the result tells which.")));
+}
+
+void
+settle_claims(const text *const *receipts, int n, const SettleRequest *request,
+			  bool *settled, TimestampTz *due, bool *dead)
+{
+	uint32		database = baton_database();
+	TimestampTz now = baton_now();
+	EventRow   *events = palloc0(Max(n, 1) * sizeof(EventRow));
+	uint32	   *segment_of = palloc(Max(n, 1) * sizeof(uint32));
+	bool	   *done = palloc0(Max(n, 1) * sizeof(bool));
+	int			count = 0;
+	int64		busy = 0;
+	Receipt		receipt = {0};
+	SlotLock	lock = SLOT_LOCK_INIT;
+
+	PreventCommandIfReadOnly("settling a message");
+	xact_session();
+	xact_reserve_settles(n);
+	for (int i = 0; i < n; i++)	/* nothing is settled before the last one is known to be well formed */
+		decode(receipts[i], &receipt);
+	for (int i = 0; i < n; i++)
+	{
+		ClaimVerdict verdict;
+
+		if (!decode(receipts[i], &receipt))
+		{
+			receipt.id = 0;
+			continue;
+		}
+		slot_lock(&lock, receipt.slot);
+		verdict = examine(&receipt, database, now);
+		if (verdict == CLAIM_BUSY)
+			busy = receipt.id;
+		if (verdict != CLAIM_OK)
+			continue;
+		done[i] = true;
+		segment_of[count] = slots[receipt.slot].segment;
+		begin_settle(receipt.slot, request, request->details ? request->details[i] : NULL,
+					 now, &events[count]);
+		if (due)
+			due[i] = events[count].deliver_at;
+		if (dead)
+			dead[i] = events[count].action == EVENT_DEAD;
+		count++;
+	}
+	slot_unlock(&lock);
+	if (request->strict && busy)
+		raise_busy(busy);
+	if (request->strict && count < n)
+	{
+		if (n == 1)
+			raise_lost(receipt.id);
+		raise_lost_batch(done, n);
+	}
+	BATON_POINT("settle-marked");
+	append_events(database, events, segment_of, count);
+	BATON_POINT("settle-appended");
+	if (settled)
+		memcpy(settled, done, n * sizeof(bool));
+	pfree(events);
+	pfree(segment_of);
+	pfree(done);
+}
+
+TimestampTz
+claim_extend(const text *receipt_text, int64 lease)
+{
+	uint32		database = baton_database();
+	TimestampTz now = baton_now();
+	TimestampTz until = now + lease;
+	Receipt		receipt;
+	ClaimVerdict verdict;
+	SlotLock	lock = SLOT_LOCK_INIT;
+
+	if (lease <= 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("lease must be longer than zero")));
+	PreventCommandIfReadOnly("baton.extend()");
+	xact_session();
+	if (!decode(receipt_text, &receipt))
+		raise_lost(0);
+	slot_lock(&lock, receipt.slot);
+	verdict = examine(&receipt, database, now);
+	if (verdict == CLAIM_OK)
+	{
+		slots[receipt.slot].lease = lease;
+		if (slots[receipt.slot].due != 0)
+		{
+			line_take_out(receipt.slot);
+			line_claim(receipt.slot, until, &lock.wakes);
+		}
+	}
+	slot_unlock(&lock);
+	if (verdict == CLAIM_BUSY)
+		raise_busy(receipt.id);
+	if (verdict == CLAIM_LOST)
+		raise_lost(receipt.id);
+	return until;
+}
+
+static void
+push_string(JsonbParseState **state, JsonbIteratorToken token, const char *string)
+{
+	JsonbValue	v;
+
+	v.type = jbvString;
+	v.val.string.val = unconstify(char *, string);
+	v.val.string.len = strlen(string);
+	pushJsonbValue(state, token, &v);
+}
+
+Jsonb *
+error_detail(const char *error, int sqlstate)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_string(&state, WJB_KEY, "error");
+	push_string(&state, WJB_VALUE, error);
+	if (sqlstate != 0)
+	{
+		push_string(&state, WJB_KEY, "sqlstate");
+		push_string(&state, WJB_VALUE, unpack_sql_state(sqlstate));
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* Callbacks' parts */
+
+static void
+end_flight(uint32 slot)
+{
+	inflight_clear(slot);
+	suspect_end(slot);
+}
+
+static void
+commit_one(const PendingSettle *settle, TimestampTz now, Wakes *wakes)
+{
+	uint32		slot = settle->slot;
+	Slot	   *s = &slots[slot];
+	Queue	   *queue = &queues[s->queue];
+
+	end_flight(slot);
+	s->returns = 0;
+	if (log_event_is_terminal(settle->action) || queue->state == QUEUE_DROPPED)
+	{
+		if (settle->action == EVENT_COMPLETED)
+			queue->completed++;
+		else
+			queue->dead++;
+		inflight_acquit(slot);
+		line_free(slot);
+		if (line_has_ready(queue))
+			waiters_wake((uint32) (queue - queues), 1, wakes);
+		return;
+	}
+	if (settle->action == EVENT_FAILED)
+	{
+		s->failures++;
+		queue->failed++;
+	}
+	else
+		key_release(slot);
+	slot_return(slot, settle->due, true, now, wakes);
+}
+
+void
+settles_commit(const PendingSettle *settles, uint32 n)
+{
+	SlotLock	lock = SLOT_LOCK_INIT;
+	TimestampTz now = baton_now();
+
+	for (uint32 i = 0; i < n; i++)
+	{
+		slot_lock(&lock, settles[i].slot);
+		commit_one(&settles[i], now, &lock.wakes);
+	}
+	slot_unlock(&lock);
+}
+
+/*
+ * The claim as it was, if its holder is still there; else it ends now.  A claim of the transaction that is
+ * being undone (due 0) is looked at by who undoes that.
+ */
+static void
+undo_one(uint32 slot, TimestampTz now, Wakes *wakes)
+{
+	Slot	   *s = &slots[slot];
+	TimestampTz due = s->due;
+
+	if (queues[s->queue].state == QUEUE_DROPPED)
+	{
+		end_flight(slot);
+		line_free(slot);
+	}
+	else if (due != 0 && due <= now)
+		claim_end(slot, END_LEASE, 0, NULL, now, wakes);
+	else if (!(s->flags & SLOT_DETACHED) &&
+			 session_generation(s->session) != s->session_generation)
+		claim_end(slot, END_VANISHED, 0, NULL, now, wakes);
+	else
+		line_claim(slot, due, wakes);
+}
+
+void
+settles_undo(const PendingSettle *settles, uint32 n)
+{
+	SlotLock	lock = SLOT_LOCK_INIT;
+	TimestampTz now = baton_now();
+
+	for (uint32 i = n; i-- > 0;)
+	{
+		slot_lock(&lock, settles[i].slot);
+		undo_one(settles[i].slot, now, &lock.wakes);
+	}
+	slot_unlock(&lock);
+}

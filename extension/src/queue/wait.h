@@ -1,0 +1,24 @@
+/*
+ * queue/wait.h
+ *	  Sleeping until a queue has something, with no snapshot.
+ */
+#ifndef BATON_QUEUE_WAIT_H
+#define BATON_QUEUE_WAIT_H
+
+#include "postgres.h"
+
+#include "queue/resolve.h"
+
+/*
+ * Sleeps until one of the queues has something to hand out or `timeout` microseconds have
+ * passed.  Returns its index in refs, or -1.  The caller holds no snapshot and no
+ * lock.  Raises 42704 if a queue is dropped meanwhile, and what CHECK_FOR_INTERRUPTS raises; ends
+ * the session if its client is gone.
+ */
+extern int	queue_wait(const QueueRef *refs, int n, int64 timeout);
+
+/* This session waits for nothing any more; wake-ups that it got and didn't use go to others.
+ * Called from abort and exit callbacks. */
+extern void wait_leave(void);
+
+#endif

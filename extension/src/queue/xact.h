@@ -1,0 +1,111 @@
+/*
+ * queue/xact.h
+ *	  What this transaction has done to the queues and nobody else may see yet.
+ *
+ * Verbs append to backend-local lists, which may raise an error; the commit callback
+ * publishes them, the abort callback undoes them, and neither allocates, waits or
+ * raises an error.  Each entry knows its subtransaction: a rolled back savepoint undoes just its
+ * own.  PREPARE TRANSACTION is refused while any list has an entry; parallel workers
+ * never get here, the functions are parallel unsafe.
+ */
+#ifndef BATON_QUEUE_XACT_H
+#define BATON_QUEUE_XACT_H
+
+#include "postgres.h"
+
+#include "core/policy.h"
+#include "log/append.h"
+#include "memory/memory.h"
+#include "memory/waiters.h"
+
+/* A message sent, published at commit. */
+typedef struct PendingSend
+{
+	int64		id;
+	TimestampTz sent_at;
+	TimestampTz deliver_at;		/* 0: at once */
+	TimestampTz expires_at;		/* 0: never */
+	uint64		key_hash;
+	uint32		queue;
+	uint32		queue_generation;
+	ItemPointerData tid;
+	uint16		segment;
+	uint8		priority;
+	SubTransactionId subxact;
+} PendingSend;
+
+/* A claim of this session.  It ends with its subtransaction until that has committed, and with the
+ * session unless it is detached. */
+typedef struct LocalClaim
+{
+	uint32		slot;
+	uint32		generation;		/* of the claim */
+	bool		detached;
+	SubTransactionId subxact;	/* InvalidSubTransactionId: committed */
+} LocalClaim;
+
+/* A claim that this transaction has settled. */
+typedef struct PendingSettle
+{
+	uint32		slot;
+	EventAction action;			/* completed, failed, released or dead */
+	TimestampTz due;			/* failed, released: when it may be tried again; 0: at once */
+	SubTransactionId subxact;
+} PendingSettle;
+
+typedef enum DdlKind
+{
+	DDL_CREATE,
+	DDL_ALTER,
+	DDL_DROP,
+	DDL_SEGMENT					/* a pair of tables was made; `queue` is the segment */
+} DdlKind;
+
+typedef struct PendingDdl
+{
+	DdlKind		kind;
+	uint32		queue;
+	uint32		generation;
+	int32		id;
+	QueuePolicy policy;
+	uint32		database;
+	SubTransactionId subxact;
+} PendingDdl;
+
+/* In _PG_init under preload: registers the callbacks. */
+extern void xact_define(void);
+
+/* This backend's session, made ready: its exit will give its claims back. */
+extern uint32 xact_session(void);
+
+/*
+ * Room for n more entries, so that the xact_add_... that follow can't fail.  The
+ * current subtransaction is filled in by them.
+ */
+extern void xact_reserve_sends(uint32 n);
+extern void xact_add_send(const PendingSend *send);
+extern void xact_reserve_claims(uint32 n);
+extern void xact_add_claim(uint32 slot, uint32 generation, bool detached);
+extern void xact_reserve_settles(uint32 n);
+extern void xact_add_settle(uint32 slot, EventAction action, TimestampTz due);
+extern void xact_reserve_ddl(void);
+extern void xact_add_ddl(const PendingDdl *ddl);
+
+/* What this transaction did to a queue's definition: the last entry of that kind that fits; NULL: none. */
+extern const PendingDdl *xact_find_ddl(DdlKind kind, uint32 database, int32 queue_id);
+extern const PendingDdl *xact_find_created(uint32 database, const char *name);
+extern uint32 xact_made_segment(uint32 database);
+
+/* Claims of this session that are still good, for held(); the array is the callers to read only. */
+extern const LocalClaim *xact_claims(uint32 *count);
+
+/* Ends all claims of the session that are bound to it, as if it had ended. */
+extern void xact_end_claims(void);
+
+/* Gives back at once, using up nothing, all claims of the session.  Returns how many. */
+extern uint32 xact_release_claims(void);
+
+/* A wake-up at commit that the install script asks for. */
+extern void xact_wake_launcher_at_commit(void);
+
+#endif

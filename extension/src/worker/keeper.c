@@ -1,0 +1,266 @@
+/*
+ * worker/keeper.c
+ *	  One a database: loads from the log, writes to it what happened in memory, tidies up.
+ *
+ * Producers and consumers don't wait for it.  A keeper that dies is started again and goes on.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "log/schema.h"
+#include "memory/directory.h"
+#include "memory/waiters.h"
+#include "queue/ending.h"
+#include "queue/load.h"
+#include "queue/record.h"
+#include "queue/resolve.h"
+#include "queue/xact.h"
+#include "worker/worker.h"
+
+#define NAP_MAX (INT64CONST(1) * USECS_PER_SEC)
+#define NAP_MIN INT64CONST(20000)
+
+/* A duty returns whether there is more to do at once. */
+typedef struct Duty
+{
+	const char *name;
+	int64		every;			/* microseconds; 0: each time the keeper wakes up */
+	bool		(*function) (uint32 database);
+	TimestampTz next;
+} Duty;
+
+static uint32 my_database = NONE;
+
+static bool
+duty_timers(uint32 database)
+{
+	TimestampTz now = baton_now();
+
+	for (uint32 q = 0; q < shared->queues; q++)
+		if (queues[q].state == QUEUE_LIVE && queues[q].database == database)
+			advance_timers_if_due(q, now);
+	return false;
+}
+
+static bool
+duty_sweep(uint32 database)
+{
+	sweep_dropped(database);
+	return false;
+}
+
+/* Queues and tables that came by other ways than our functions: a restore. */
+static bool
+duty_adopt(uint32 database)
+{
+	bool		known;
+	int			fresh;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	known = pg_atomic_read_u32(&shared->databases[database].open_segment) != NONE;
+	fresh = adopt_segments(database);
+	register_queues(database);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	if (fresh > 0 && known)
+		load_again(database);
+	return false;
+}
+
+static bool
+duty_recover(uint32 database)
+{
+	if (shared->databases[database].outcomes_lost)
+		record_recover(database);
+	return false;
+}
+
+static Duty duties[] = {
+	{"timers", 0, duty_timers, 0},
+	{"record outcomes", 0, record_outcomes, 0},
+	{"adopt tables and queues", 5 * USECS_PER_SEC, duty_adopt, 0},
+	{"load", 0, load_round, 0},
+	{"sweep dropped queues", 0, duty_sweep, 0},
+	{"recover lost outcomes", 5 * USECS_PER_SEC, duty_recover, 0},
+};
+
+/* Settings of the database or role must not change what a keeper does. */
+static void
+own_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"row_security", "off"},
+		{"synchronous_commit", "local"},
+	};
+
+	for (size_t i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+static void
+keeper_gone(int code, Datum arg)
+{
+	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
+	if (my_database != NONE && shared->databases[my_database].keeper_pid == MyProcPid)
+	{
+		shared->databases[my_database].keeper_pid = 0;
+		shared->databases[my_database].keeper_session = NONE;
+	}
+	LWLockRelease(directory_lock());
+	launcher_wake();
+}
+
+/* The entries of other installations of the extension in this database are of no use any more. */
+static void
+forget_others(uint32 database)
+{
+	for (uint32 i = 0; i < MAX_DATABASES; i++)
+		if (i != database && shared->databases[i].oid == MyDatabaseId)
+			database_forget(i);
+}
+
+/* The extension's entry in shared memory; NONE if it isn't installed. */
+static uint32
+installation(void)
+{
+	const LogSchema *schema;
+	uint32		database = NONE;
+
+	StartTransactionCommand();
+	schema = log_schema(true);
+	if (schema != NULL)
+		database = database_find(MyDatabaseId, schema->extension, true);
+	CommitTransactionCommand();
+	return database;
+}
+
+/* Takes the keeper's place; false if another one has it. */
+static bool
+take_place(uint32 database)
+{
+	Database   *d = &shared->databases[database];
+	bool		mine;
+
+	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
+	mine = d->keeper_pid == 0;
+	if (mine)
+	{
+		d->keeper_pid = MyProcPid;
+		d->keeper_session = xact_session();
+		my_database = database;
+	}
+	LWLockRelease(directory_lock());
+	return mine;
+}
+
+static bool
+work(uint32 database)
+{
+	bool		more = false;
+
+	for (size_t i = 0; i < lengthof(duties); i++)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+
+		CHECK_FOR_INTERRUPTS();
+		if (duties[i].next > now)
+			continue;
+		duties[i].next = duties[i].every ? now + duties[i].every : 0;
+		BATON_POINT("keeper-duty");
+		more |= duties[i].function(database);
+	}
+	return more;
+}
+
+static int64
+time_to_sleep(uint32 database)
+{
+	TimestampTz next = PG_INT64_MAX;
+	TimestampTz now = baton_now();
+
+	for (uint32 q = 0; q < shared->queues; q++)
+		if (queues[q].state == QUEUE_LIVE && queues[q].database == database)
+			next = Min(next, (int64) pg_atomic_read_u64(&queues[q].next_due));
+	if (next <= now)
+		return NAP_MIN;
+	return Min(NAP_MAX, Max(NAP_MIN, next - now));
+}
+
+bool
+keeper_serve(int64 span)
+{
+	TimestampTz start = GetCurrentTimestamp();
+	uint32		database;
+	bool		more = true;
+
+	database = database_held(MyDatabaseId) ? NONE : installation();
+	forget_others(database);
+	if (database == NONE || !take_place(database))
+		return false;
+	before_shmem_exit(keeper_gone, 0);
+	load_recover(database);
+	record_recover(database);
+
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		if (database_held(MyDatabaseId))
+			return false;
+		if (installation() != database)
+		{
+			database_forget(database);
+			return false;
+		}
+		if (span > 0 && GetCurrentTimestamp() - start > span)
+			return true;
+		pg_atomic_write_u32(&shared->databases[database].keeper_wanted, 0);
+		more = work(database);
+		pgstat_report_activity(STATE_IDLE, NULL);
+		if (!more)
+		{
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+							 (long) (time_to_sleep(database) / 1000),
+							 BatonWaitEvent("BatonKeeper"));
+			ResetLatch(MyLatch);
+		}
+	}
+}
+
+void
+baton_keeper_main(Datum arg)
+{
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid,
+											  BGWORKER_BYPASS_ALLOWCONN);
+	own_settings();
+	keeper_serve(0);
+	proc_exit(0);
+}

@@ -1,0 +1,307 @@
+/*
+ * worker/launcher.c
+ *	  One a server: sees to it that each database with the extension has a keeper.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "memory/directory.h"
+#include "worker/worker.h"
+
+#define LOOK_EVERY 5000L		/* ms between looks at pg_database */
+#define RESTART_AFTER (INT64CONST(1) * USECS_PER_SEC)
+#define VISIT_SPAN (INT64CONST(5) * USECS_PER_SEC)
+
+/* A database as the launcher knows it. */
+typedef struct Known
+{
+	Oid			oid;
+	bool		exists;			/* seen in the look that is going on */
+	bool		probed;			/* a keeper has been started there once */
+	BackgroundWorkerHandle *keeper;
+	TimestampTz started;
+} Known;
+
+static Known *known;
+static int	known_count;
+static int	known_room;
+
+static Known *
+know(Oid oid)
+{
+	for (int i = 0; i < known_count; i++)
+		if (known[i].oid == oid)
+			return &known[i];
+	if (known_count == known_room)
+	{
+		known_room = Max(16, 2 * known_room);
+		known = known ? repalloc(known, known_room * sizeof(Known))
+					  : MemoryContextAlloc(TopMemoryContext, known_room * sizeof(Known));
+	}
+	known[known_count] = (Known) {.oid = oid};
+	return &known[known_count++];
+}
+
+bool
+database_held(Oid database)
+{
+	bool		held = false;
+
+	LWLockAcquire(directory_lock(), LW_SHARED);
+	for (size_t i = 0; i < lengthof(shared->holds) && !held; i++)
+		held = shared->holds[i].database == database &&
+			   OidIsValid(database) &&
+			   session_generation(shared->holds[i].session) == shared->holds[i].generation;
+	LWLockRelease(directory_lock());
+	return held;
+}
+
+/* An entry of the database that has no keeper. */
+static bool
+needs_keeper(Oid oid)
+{
+	for (int i = 0; i < MAX_DATABASES; i++)
+		if (shared->databases[i].oid == oid && shared->databases[i].keeper_pid == 0)
+			return true;
+	return false;
+}
+
+static bool
+keeper_runs(Known *db)
+{
+	pid_t		pid;
+	BgwHandleStatus status;
+
+	if (db->keeper == NULL)
+		return false;
+	status = GetBackgroundWorkerPid(db->keeper, &pid);
+	if (status == BGWH_STARTED || status == BGWH_NOT_YET_STARTED)
+		return true;
+	pfree(db->keeper);
+	db->keeper = NULL;
+	return false;
+}
+
+static bool
+start_keeper(Known *db)
+{
+	BackgroundWorker worker = {0};
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	bool		started;
+
+	snprintf(worker.bgw_name, BGW_MAXLEN, "baton keeper for database %u", db->oid);
+	snprintf(worker.bgw_type, BGW_MAXLEN, "baton keeper");
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	snprintf(worker.bgw_library_name, BGW_MAXLEN, "baton");
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "baton_keeper_main");
+	worker.bgw_main_arg = ObjectIdGetDatum(db->oid);
+	worker.bgw_notify_pid = MyProcPid;
+	started = RegisterDynamicBackgroundWorker(&worker, &db->keeper);
+	MemoryContextSwitchTo(old);
+	if (!started)
+		db->keeper = NULL;
+	db->started = GetCurrentTimestamp();
+	return started;
+}
+
+/* What databases there are.  template0 and others that nobody may connect to are left alone. */
+static void
+look_at_databases(void)
+{
+	Relation	rel;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+	int			kept = 0;
+
+	for (int i = 0; i < known_count; i++)
+		known[i].exists = false;
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Form_pg_database row = (Form_pg_database) GETSTRUCT(tuple);
+
+		if (row->datallowconn)
+			know(row->oid)->exists = true;
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+
+	for (int i = 0; i < known_count; i++)
+	{
+		if (known[i].exists || keeper_runs(&known[i]))
+			known[kept++] = known[i];
+	}
+	known_count = kept;
+}
+
+/* Memory of databases that are no more. */
+static void
+forget_dropped(void)
+{
+	for (uint32 i = 0; i < MAX_DATABASES; i++)
+	{
+		Oid			oid = shared->databases[i].oid;
+		bool		exists = !OidIsValid(oid);
+
+		for (int j = 0; j < known_count && !exists; j++)
+			exists = known[j].oid == oid && known[j].exists;
+		if (!exists && shared->databases[i].keeper_pid == 0)
+			database_forget(i);
+	}
+}
+
+/* No worker slot: this process will be that database's keeper for a while. */
+static void
+visit(Oid database)
+{
+	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
+	if (!shared->starved)
+		ereport(LOG, (errmsg("no free worker slot for a baton keeper"),
+					  errdetail("The launcher serves the databases in turn itself."),
+					  errhint("Raise max_worker_processes by one for each database that uses "
+							  "baton.")));
+	shared->starved = true;
+	shared->visit = database;
+	LWLockRelease(directory_lock());
+	proc_exit(1);				/* to be started again */
+}
+
+static void
+start_keepers(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (int i = 0; i < known_count; i++)
+	{
+		Known	   *db = &known[i];
+
+		if (!db->exists || keeper_runs(db) || database_held(db->oid) ||
+			(db->probed && !needs_keeper(db->oid)) ||
+			(db->probed && now - db->started < RESTART_AFTER))
+			continue;
+		if (!start_keeper(db))
+			visit(db->oid);
+		db->probed = true;
+	}
+}
+
+static void
+visit_main(Oid database)
+{
+	bool		more;
+
+	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
+	shared->visit = InvalidOid;
+	LWLockRelease(directory_lock());
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, BGWORKER_BYPASS_ALLOWCONN);
+	more = keeper_serve(VISIT_SPAN);
+	if (more)
+	{
+		/* the next one that has no keeper, or this one again */
+		Oid			next = database;
+		int			from = 0;
+
+		while (from < MAX_DATABASES && shared->databases[from].oid != database)
+			from++;
+		for (int i = 1; i <= MAX_DATABASES && next == database; i++)
+		{
+			const Database *d = &shared->databases[(from + i) % MAX_DATABASES];
+
+			if (OidIsValid(d->oid) && d->oid != database && d->keeper_pid == 0)
+				next = d->oid;
+		}
+		if (next != database)
+		{
+			LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
+			shared->visit = next;
+			LWLockRelease(directory_lock());
+		}
+	}
+	proc_exit(1);
+}
+
+static void
+launcher_gone(int code, Datum arg)
+{
+	pg_atomic_write_u32(&shared->launcher_session, NONE);
+}
+
+void
+baton_launcher_main(Datum arg)
+{
+	TimestampTz looked = 0;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	before_shmem_exit(launcher_gone, 0);
+	pg_atomic_write_u32(&shared->launcher_session, session_begin());
+	if (OidIsValid(shared->visit))
+		visit_main(shared->visit);
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+
+	for (;;)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		if (pg_atomic_exchange_u32(&shared->launcher_wanted, 0) ||
+			now - looked >= LOOK_EVERY * 1000)
+		{
+			look_at_databases();
+			forget_dropped();
+			looked = now;
+		}
+		start_keepers();
+		pgstat_report_activity(STATE_IDLE, NULL);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1000L,
+						 BatonWaitEvent("BatonLauncher"));
+		ResetLatch(MyLatch);
+	}
+}
+
+void
+workers_define(void)
+{
+	BackgroundWorker worker = {0};
+
+	if (IsBinaryUpgrade)
+		return;
+	snprintf(worker.bgw_name, BGW_MAXLEN, "baton launcher");
+	snprintf(worker.bgw_type, BGW_MAXLEN, "baton launcher");
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 1;
+	snprintf(worker.bgw_library_name, BGW_MAXLEN, "baton");
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "baton_launcher_main");
+	RegisterBackgroundWorker(&worker);
+}

@@ -1,0 +1,32 @@
+/*
+ * worker/worker.h
+ *	  The background workers: one launcher a server, one keeper a database.
+ *
+ * The launcher is registered at start.  It starts a keeper in each database that has the
+ * extension, and probes each new database once.  Without a free worker slot it serves the
+ * databases in turn itself: it notes the database in shared memory, exits, and is
+ * restarted as that database's keeper for a while.
+ */
+#ifndef BATON_WORKER_WORKER_H
+#define BATON_WORKER_WORKER_H
+
+#include "postgres.h"
+
+#include "compat.h"
+
+/* In _PG_init under preload. */
+extern void workers_define(void);
+extern void utility_define(void);
+
+/* Serves a database until it has to leave, or until `span` microseconds have passed (0: no limit).
+ * The process is connected to it.  Returns true if it left because of span. */
+extern bool keeper_serve(int64 span);
+
+/* Entry points named in the registration. */
+extern PGDLLEXPORT BATON_NORETURN void baton_launcher_main(Datum arg);
+extern PGDLLEXPORT BATON_NORETURN void baton_keeper_main(Datum arg);
+
+/* Whether some statement wants the database for itself.  Takes the directory lock. */
+extern bool database_held(Oid database);
+
+#endif

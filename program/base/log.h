@@ -1,0 +1,54 @@
+/*
+ * base/log.h
+ *	  What the program says while it runs: one line an event, on standard error.
+ *
+ * A line is a time, a level, an event and fields: key=value, values in quotes
+ * where they need them.  It is put together by a LogLine and goes out with one
+ * write, so that lines of several processes don't mix.
+ *
+ *		LogLine line;
+ *
+ *		log_begin(&line, LOG_INFO, "completed");
+ *		log_string(&line, "queue", name);
+ *		log_number(&line, "id", id);
+ *		log_end(&line);
+ */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/text.h"
+
+typedef enum LogLevel
+{
+	LOG_DEBUG,
+	LOG_INFO,
+	LOG_WARNING,
+	LOG_ERROR
+} LogLevel;
+
+typedef struct LogLine
+{
+	bool		shown;			/* false: below the level, nothing is put together */
+	Text		text;
+} LogLine;
+
+/*
+ * -v says more, -q less.  Without them: information when standard error is a
+ * file or a pipe, only warnings when a person looks at it.
+ */
+extern void log_setup(bool verbose, bool quiet);
+extern bool log_shows(LogLevel level);
+
+extern void log_begin(LogLine *line, LogLevel level, const char *event);
+extern void log_string(LogLine *line, const char *key, const char *value);
+extern void log_number(LogLine *line, const char *key, int64_t value);
+extern void log_end(LogLine *line);
+
+/* An event with one field, message="...", for what has no other. */
+extern void log_message(LogLevel level, const char *event, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#endif

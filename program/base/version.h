@@ -1,0 +1,10 @@
+/*
+ * base/version.h
+ *	  The version, the same as the extension's (tools/check-versions.sh).
+ */
+#ifndef BASE_VERSION_H
+#define BASE_VERSION_H
+
+#define BATON_VERSION "0.1.0"
+
+#endif

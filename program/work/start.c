@@ -1,0 +1,129 @@
+/*
+ * work/start.c
+ *	  Starts the command for a message that was received.
+ */
+#define _GNU_SOURCE 1 /* environ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/die.h"
+#include "base/text.h"
+#include "work/internal.h"
+
+/* A variable longer than this is left out: the kernel refuses 128 kB. */
+#define VARIABLE_MOST 65536
+
+/* Headers and payload have their own way in; these go as variables. */
+static const struct
+{
+	const char *name;
+	ClaimColumn column;
+}			variables[] = {
+	{"BATON_MESSAGE_ID", COLUMN_ID},
+	{"BATON_ATTEMPT", COLUMN_ATTEMPT},
+	{"BATON_KEY", COLUMN_KEY},
+	{"BATON_PRIORITY", COLUMN_PRIORITY},
+	{"BATON_SENT_AT", COLUMN_SENT_AT},
+	{"BATON_HEADERS", COLUMN_HEADERS},
+};
+
+#define VARIABLES (sizeof(variables) / sizeof(variables[0]))
+
+/* Our environment and the message's variables; ends with NULL. */
+static char **
+make_environment(const Worker *worker, const PGresult *result, int row)
+{
+	size_t		count = 0;
+	char	  **list;
+
+	while (environ[count])
+		count++;
+	list = mem_alloc(sizeof(char *) * (count + VARIABLES + 2));
+	count = 0;
+	for (char **old = environ; *old; old++)
+		if (strncmp(*old, "BATON_", strlen("BATON_")) != 0)
+			list[count++] = mem_copy(*old);
+	list[count++] = mem_format("BATON_QUEUE=%s", worker->options->queue);
+	for (size_t i = 0; i < VARIABLES; i++)
+	{
+		const char *value = query_value(result, row, variables[i].column);
+
+		if (value && strlen(value) < VARIABLE_MOST)
+			list[count++] = mem_format("%s=%s", variables[i].name, value);
+	}
+	return list;
+}
+
+static void
+free_environment(char **list)
+{
+	for (char **p = list; *p; p++)
+		free(*p);
+	free(list);
+}
+
+/* JSON with the end of the line, or the bare text of a JSON string if that is wanted. */
+static Text
+make_input(const PGresult *result, int row)
+{
+	const char *text = query_value(result, row, COLUMN_PAYLOAD_TEXT);
+	Text		input = {0};
+
+	if (text)
+		text_add(&input, text);
+	else
+		text_addf(&input, "%s\n", PQgetvalue(result, row, COLUMN_PAYLOAD));
+	return input;
+}
+
+static Claim *
+make_claim(Worker *worker, const PGresult *result, int row)
+{
+	Claim	   *claim = mem_alloc(sizeof(Claim));
+
+	claim->worker = worker;
+	claim->receipt = mem_copy(PQgetvalue(result, row, COLUMN_RECEIPT));
+	claim->id = strtoll(PQgetvalue(result, row, COLUMN_ID), NULL, 10);
+	claim->attempt = (int) strtol(PQgetvalue(result, row, COLUMN_ATTEMPT), NULL, 10);
+	claim->started = clock_ms();
+	claim->next = worker->claims;
+	worker->claims = claim;
+	worker->counts[CLAIM_RUNNING]++;
+	return claim;
+}
+
+static void
+time_is_over(void *arg)
+{
+	Claim	   *claim = arg;
+
+	claim_kill(claim, OUTCOME_FAIL,
+			   mem_format("killed: it took more than %g seconds", claim->worker->options->timeout));
+}
+
+void
+claim_start(Worker *worker, const PGresult *result, int row)
+{
+	const WorkerOptions *options = worker->options;
+	Claim	   *claim = make_claim(worker, result, row);
+	char	  **environment = make_environment(worker, result, row);
+	Text		input = make_input(result, row);
+
+	claim_log(claim, LOG_INFO, claim->attempt > 1 ? "claimed_again" : "claimed", NULL);
+	if (!child_start(&claim->child, options->command, environment, &input, options->most_output))
+	{
+		/* Not the message's fault. */
+		claim_log(claim, LOG_ERROR, "not_started", strerror(errno));
+		claim->outcome = OUTCOME_RELEASE;
+		claim_move(claim, CLAIM_ENDED);
+		take_pause(worker);
+	}
+	else if (options->timeout > 0)
+		loop_timer(&claim->limit, (int64_t) (options->timeout * 1000), time_is_over, claim);
+	free_environment(environment);
+	text_free(&input);
+}

@@ -1,0 +1,59 @@
+#!/bin/sh
+# tools/deps.sh GROUP...
+#	Installs what is missing from Debian's packages, and touches nothing where
+#	nothing is missing.  Groups: run, check, bench, lint.
+
+. "$(dirname "$0")/lib.sh"
+
+build='make gcc libc6-dev postgresql-15 postgresql-server-dev-15 libpq-dev libjansson-dev'
+
+packages_of() {
+	case $1 in
+		run) echo "$build" ;;
+		check) echo "$build perl libipc-run-perl libcmocka-dev" ;;
+		bench) echo "$build python3 postgresql-15-pgq3 pgqd" ;;
+		lint) echo "$build clang-format shellcheck" ;;
+		*) die "tools/deps.sh: no such group: $1" ;;
+	esac
+}
+
+installed() {
+	case $(dpkg-query -W -f='${Status}' "$1" 2>/dev/null) in
+		*' ok installed') true ;;
+		*) false ;;
+	esac
+}
+
+missing=
+for group in "$@"; do
+	for package in $(packages_of "$group"); do
+		case " $missing " in
+			*" $package "*) ;;
+			*) installed "$package" || missing="$missing $package" ;;
+		esac
+	done
+done
+[ -n "$missing" ] || exit 0
+
+command -v apt-get >/dev/null ||
+	die "this is not Debian: please install what corresponds to$missing"
+say "installing:$missing"
+
+# Debian's postgresql-15 makes and starts a cluster "main" where it is new.  Nobody
+# asked for one here.
+no_main=/etc/postgresql-common/createcluster.d/baton-install.conf
+if ! installed postgresql-15; then
+	trap 'as_root rm -f "$no_main"' EXIT
+	as_root mkdir -p "${no_main%/*}"
+	echo 'create_main_cluster = false' | as_root tee "$no_main" >/dev/null
+fi
+
+log=$(mktemp)
+apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 "$@"; }
+# shellcheck disable=SC2086
+install_all() { apt update && apt install --no-install-recommends $missing; }
+if ! install_all </dev/null >"$log" 2>&1; then
+	tail -n 20 "$log" >&2
+	die "could not install:$missing (log: $log)"
+fi
+rm -f "$log"
