@@ -14,6 +14,7 @@
 
 PG_CONFIG = $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_config)
 prefix = /usr/local
+BENCH_STAGE = /var/tmp/baton-bench
 
 SUDO = $(if $(filter-out 0,$(shell id -u)),sudo)
 KINDS = lint unit regress isolation tap
@@ -45,9 +46,11 @@ check:
 $(KINDS:%=check-%):
 	@PG_CONFIG=$(PG_CONFIG) sh tools/check.sh $(@:check-%=%)
 
+# Against a copy of PostgreSQL with the release build in it: the system's stays as it is.
 bench:
 	@sh tools/deps.sh run bench
-	@PG_CONFIG=$(PG_CONFIG) bench/run $(ARGS)
+	@bin=$$(PG_CONFIG=$(PG_CONFIG) sh tools/stage.sh $(BENCH_STAGE)) && \
+		PG_CONFIG=$$bin/pg_config bench/run $(ARGS)
 
 format:
 	@sh tools/deps.sh lint

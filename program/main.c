@@ -18,11 +18,11 @@
 static int
 command_position(int argc, char **argv)
 {
-	int			i = 1;
+	int i = 1;
 
 	while (i < argc && argv[i][0] == '-' && argv[i][1] != '\0')
 	{
-		bool		takes_next = strcmp(argv[i], "-d") == 0 || strcmp(argv[i], "--dbname") == 0;
+		bool takes_next = strcmp(argv[i], "-d") == 0 || strcmp(argv[i], "--dbname") == 0;
 
 		i += takes_next ? 2 : 1;
 	}
@@ -33,7 +33,7 @@ command_position(int argc, char **argv)
 static void
 command_first(int argc, char **argv, int position)
 {
-	char	  **before = mem_alloc(sizeof(char *) * argc);
+	char **before = mem_alloc(sizeof(char *) * argc);
 
 	for (int i = 1; i < position; i++)
 		before[i - 1] = argv[i];
@@ -46,7 +46,7 @@ command_first(int argc, char **argv, int position)
 static void
 find_own_server(void)
 {
-	Cluster		cluster;
+	Cluster cluster;
 
 	if (connection_string || connection_in_environment())
 		return;
@@ -59,10 +59,10 @@ find_own_server(void)
 static int
 run_command(const Command *command, int argc, char **argv)
 {
-	Text		error = {0};
-	int			count = options_parse(argc, argv, command->options,
-									  command->connects ? connecting_options : common_options,
-									  &error);
+	Text error = {0};
+	int count =
+	    options_parse(argc, argv, command->options,
+	                  command->connects ? connecting_options : common_options, &error);
 
 	if (count < 0)
 		usage_error(command, "%s", text_str(&error));
@@ -86,7 +86,7 @@ run_command(const Command *command, int argc, char **argv)
 static int
 run_without_command(int argc, char **argv)
 {
-	Text		error = {0};
+	Text error = {0};
 
 	if (options_parse(argc - 1, argv + 1, NULL, connecting_options, &error) < 0)
 		usage_error(NULL, "%s", text_str(&error));
@@ -102,8 +102,8 @@ run_without_command(int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	int			position = command_position(argc, argv);
-	int			words;
+	int position = command_position(argc, argv);
+	int words;
 	const Command *command;
 
 	/* A pipe that is closed is an error of a write, not our death. */

@@ -116,12 +116,16 @@ names() {
 
 # driver NAME DRIVER OPTION...: pg_regress or pg_isolation_regress on its own server.
 driver() {
+	kind=$1
 	out=$scratch/$1
 	driver=$pgxs_test/$2
 	shift 2
 	rm -rf "$out"
 	mkdir -p "$out"
 	[ ! -e "$repo/extension/test/baton_test.sql" ] || set -- --load-extension=baton_test "$@"
+	# What one of the two wants set otherwise.
+	[ ! -e "$repo/extension/test/$kind.conf" ] ||
+		set -- --temp-config="$repo/extension/test/$kind.conf" "$@"
 	set -- --load-extension=baton "$@"
 	"$driver" --bindir="$bindir" --dlpath="$("$PG_CONFIG" --pkglibdir)" \
 		--inputdir="$repo/extension/test" --outputdir="$out" \
@@ -184,103 +188,6 @@ regress() {
 isolation() {
 	begin isolation
 	finish_driver isolation
-}
-
-tap() {
-	kind=$1
-	shift
-	perl "$repo/tools/tap.pl" --jobs="$jobs" --log="$log/$kind" --counts="$log/$kind.counts" "$@" ||
-		true
-	if read -r ok bad <"$log/$kind.counts"; then
-		count "$kind" "$ok" "$bad"
-	else
-		count "$kind" 0 1
-	fi
-}
-
-unit() {
-	begin unit
-	if ! make -s -j"$jobs" -C "$repo/extension/test/unit" >"$log/unit-build" 2>&1; then
-		cat "$log/unit-build"
-		count unit 0 1
-		return
-	fi
-	# Nothing under test allocates; and looking for leaks fails where /proc is hidden.
-	ASAN_OPTIONS=detect_leaks=0 CMOCKA_MESSAGE_OUTPUT=TAP run_tap unit "$repo"/build/unit/*
-}
-
-# The servers that the kinds below test: a test build, in a copy of PostgreSQL.
-build() {
-	[ -z "${bindir:-}" ] || return 0
-	begin build
-	if bindir=$(sh "$repo/tools/stage.sh" "$stage" BATON_TEST=1 2>"$log/build") &&
-		make -s -j"$jobs" -C "$repo/program" PG_CONFIG="$PG_CONFIG" >>"$log/build" 2>&1; then
-		cat "$log/build"
-		say "== build: done ($(($(date +%s) - started)) s)"
-		return 0
-	fi
-	cat "$log/build"
-	count build 0 1
-	bindir=failed
-}
-
-# The names of the tests of a folder, or those of $T that are among them.
-names() {
-	for file in "$repo/extension/test/$1"/*."$2"; do
-		name=$(basename "$file" ".$2")
-		case " ${T:-$name} " in
-			*" $name "*) [ ! -e "$file" ] || echo "$name" ;;
-		esac
-	done
-}
-
-# driver NAME DRIVER OPTION...: pg_regress or pg_isolation_regress on its own server.
-driver() {
-	out=$scratch/$1
-	driver=$pgxs_test/$2
-	shift 2
-	rm -rf "$out"
-	mkdir -p "$out"
-	[ ! -e "$repo/extension/test/baton_test.sql" ] || set -- --load-extension=baton_test "$@"
-	set -- --load-extension=baton "$@"
-	"$driver" --bindir="$bindir" --dlpath="$("$PG_CONFIG" --pkglibdir)" \
-		--inputdir="$repo/extension/test" --outputdir="$out" \
-		--temp-instance="$out/instance" --temp-config="$repo/extension/test/test.conf" \
-		--no-locale --encoding=UTF8 "$@"
-}
-
-# Counts what a driver printed, and shows what differed.
-driver_result() {
-	grep '\.\.\. \|ERROR\|FATAL\|failed' "$log/$1" || true
-	ok=$(grep -c '^\(test\|    \) .*\.\.\. ok ' "$log/$1" || true)
-	bad=$(grep -c '^\(test\|    \) .*\.\.\. FAILED' "$log/$1" || true)
-	if [ "$2" != 0 ] && [ "$bad" = 0 ]; then
-		bad=1
-		tail -n 30 "$log/$1" "$scratch/$1"/log/*.log 2>/dev/null || true
-	fi
-	[ ! -s "$scratch/$1/regression.diffs" ] || head -n 200 "$scratch/$1/regression.diffs"
-	count "$1" "$ok" "$bad"
-}
-
-regress() {
-	begin regress
-	tests=$(names sql sql)
-	[ -n "$tests" ] || { count regress 0 0 && return; }
-	status=0
-	# shellcheck disable=SC2086
-	driver regress regress/pg_regress --dbname=regress $tests >"$log/regress" 2>&1 || status=$?
-	driver_result regress "$status"
-}
-
-isolation() {
-	begin isolation
-	tests=$(names specs spec)
-	[ -n "$tests" ] || { count isolation 0 0 && return; }
-	status=0
-	# shellcheck disable=SC2086
-	driver isolation isolation/pg_isolation_regress --dbname=isolation $tests \
-		>"$log/isolation" 2>&1 || status=$?
-	driver_result isolation "$status"
 }
 
 tap() {

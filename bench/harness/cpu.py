@@ -39,12 +39,25 @@ def is_client(pid: int) -> bool:
         return False
 
 
-def sample(postmaster: int) -> CpuSample:
-    """Children that ended are in the postmaster's own account (cutime, cstime)."""
+def own_seconds(postmaster: int) -> float:
+    """Of the postmaster, and of its children that ended (cutime, cstime)."""
     own = stat_fields(postmaster)
     if own is None:
         raise ProcessLookupError(f"postmaster {postmaster} is gone")
-    total = sum(int(field) for field in own[11:15]) / TICK
+    return sum(int(field) for field in own[11:15]) / TICK
+
+
+def sample(postmaster: int) -> CpuSample:
+    """Looks again if a child ended meanwhile: it might be counted twice, or not at all."""
+    for _ in range(50):
+        total = own_seconds(postmaster)
+        now = scan(postmaster, total)
+        if own_seconds(postmaster) == total:
+            break
+    return now
+
+
+def scan(postmaster: int, total: float) -> CpuSample:
     standing: dict[int, float] = {}
     clients = 0
     for entry in os.scandir("/proc"):

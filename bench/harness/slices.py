@@ -35,20 +35,22 @@ class Slice:
 
 @dataclass
 class Backlogs:
-    """How large a backlog each load needs: guessed at first, then learned."""
+    """How large a backlog each load needs: guessed at first, then learned upwards."""
     rates: dict[str, float] = field(default_factory=dict)
 
+    def rate(self, load: Load) -> float:
+        return max(self.rates.get(load.key, 0.0), float(load.first_guess))
+
     def size(self, load: Load, seconds: float) -> int:
-        rate = self.rates.get(load.key, float(load.first_guess))
+        rate = self.rate(load)
         least = SMALLEST_BACKLOG + 4 * load.clients * load.per_transaction
         return min(LARGEST_BACKLOG, max(least, round(rate * seconds * MARGIN)))
 
     def learn(self, load: Load, done: Slice) -> None:
-        known = self.rates.get(load.key, float(load.first_guess))
         if done.error == "ran dry":
-            self.rates[load.key] = 2.5 * known
+            self.rates[load.key] = 2.5 * self.rate(load)
         elif not done.error:
-            self.rates[load.key] = max(done.rate, self.rates.get(load.key, 0.0))
+            self.rates[load.key] = max(done.rate, self.rate(load))
 
 
 def fill(cluster: Cluster, load: Load, database: str, count: int) -> None:

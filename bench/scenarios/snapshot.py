@@ -153,8 +153,8 @@ def aim_baton(run: Run, held: Course) -> None:
         run.aim_count("snapshot", f"{name} over all log tables", total)
 
 
-def show(figure: float) -> str:
-    return "-" if math.isnan(figure) else f"{figure:.0f}"
+def show(figure: float, digits: int = 0) -> str:
+    return "-" if math.isnan(figure) else f"{figure:.{digits}f}"
 
 
 def section(run: Run, courses: list[Course]) -> str:
@@ -170,7 +170,8 @@ def section(run: Run, courses: list[Course]) -> str:
                   for name in ("n_dead_tup", "n_tup_upd", "n_tup_del")]
         lines.append(
             f"| {each.system} | {'open' if each.snapshot else 'none'} | {show(each.before)} "
-            f"| {show(each.start)} | {show(each.end)} | {each.ratio:.3f} | {each.same:.3f} "
+            f"| {show(each.start)} | {show(each.end)} | {show(each.ratio, 3)} "
+            f"| {show(each.same, 3)} "
             f"| {show(each.consumed)} | {totals[0]} | {totals[1]} | {totals[2]} |"
             + (f" {each.error}" if each.error else ""))
     return "\n".join(lines) + "\n"

@@ -79,7 +79,7 @@ select coalesce(array_agg(receipt), '{{}}') as r, count(*) as n, array_agg(paylo
     empty=EMPTY,
     fill=filled,
     counter="select coalesce(max(completed), 0) from baton.queue where name = 'bench'",
-    first_guess=60_000,
+    first_guess=150_000,
 )
 
 SYSTEM = System(

@@ -84,7 +84,7 @@ update jobs set status = 'completed', result = done.result, finished_at = now()
     empty="truncate jobs",
     fill=lambda count: filled("jobs", count),
     ready="vacuum (analyze) jobs",
-    first_guess=20_000,
+    first_guess=70_000,
 )
 
 DELETE_HUNDRED = Load(
@@ -106,7 +106,7 @@ commit;
     empty="truncate passing_jobs",
     fill=lambda count: filled("passing_jobs", count),
     ready="vacuum (analyze) passing_jobs",
-    first_guess=60_000,
+    first_guess=140_000,
 )
 
 SYSTEM = System(

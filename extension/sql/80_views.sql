@@ -38,7 +38,8 @@ LEFT JOIN LATERAL (
 	SELECT event_log.*, action IN ('completed', 'dead', 'cancelled') AS terminal
 	FROM event_log
 	WHERE message_id = m.id AND action <> 'moved'
-	ORDER BY action IN ('completed', 'dead', 'cancelled') DESC, attempt DESC, id DESC
+	ORDER BY action IN ('completed', 'dead', 'cancelled') DESC, attempt DESC,
+		coalesce(claimed_at, at) DESC, id DESC
 	LIMIT 1
 ) e ON true
 LEFT JOIN _claims() c ON c.message_id = m.id

@@ -17,6 +17,7 @@
 #include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #include "baton.h"
 #include "compat.h"
@@ -71,7 +72,7 @@ testing_define(void)
 TimestampTz
 baton_now(void)
 {
-	return GetCurrentTimestamp() + (testing ? testing->clock : 0);
+	return GetCurrentTimestamp() + (testing ? testing->clock : 0);	/* allowed: this is the clock */
 }
 
 /* Points */
@@ -132,19 +133,27 @@ baton_test_point(const char *name, bool may_fail)
 		if (action != POINT_HOLD)
 			break;
 		if (!counted)
+		{
 			count_holding(point, 1);
+			/* the isolation tester sees by it that the session is blocked */
+			pgstat_report_wait_start(BatonWaitEvent("BatonTestPoint"));
+		}
 		counted = true;
 		if (may_fail && (ProcDiePending || QueryCancelPending))
 		{
+			pgstat_report_wait_end();
 			count_holding(point, -1);
 			CHECK_FOR_INTERRUPTS();
 			return;
 		}
 		/* a commit callback may not wait for a latch; this is for tests only */
-		pg_usleep(2000);
+		pg_usleep(2000);			/* allowed: test builds only */
 	}
 	if (counted)
+	{
+		pgstat_report_wait_end();
 		count_holding(point, -1);
+	}
 }
 
 static void

@@ -20,3 +20,64 @@ CREATE FUNCTION baton_test.set_clock(ahead interval) RETURNS void
 -- Checks every invariant of shared memory; the number of slots in use.
 CREATE FUNCTION baton_test.check_memory() RETURNS integer
 	LANGUAGE c AS '$libdir/baton', 'baton_test_check_memory';
+-- Waits until the condition, an expression in SQL, is true.
+CREATE FUNCTION baton_test.wait_until(condition text) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+	answer boolean;
+BEGIN
+	FOR i IN 1..3000 LOOP
+		EXECUTE 'SELECT ' || condition INTO answer;
+		EXIT WHEN answer;
+		PERFORM pg_catalog.pg_sleep(0.01);	-- between two looks
+	END LOOP;
+	IF answer IS NOT TRUE THEN
+		RAISE EXCEPTION 'waited in vain for: %', condition;
+	END IF;
+END;
+$$;
+-- Waits until a session waits at the point.
+CREATE FUNCTION baton_test.wait_held(point text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM baton_test.wait_until(format('baton_test.held(%L)', point));
+END;
+$$;
+-- Runs a statement; its SQLSTATE, or `ok`.  What it did stays if it had no error.
+CREATE FUNCTION baton_test.sqlstate(statement text) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+	state text;
+BEGIN
+	EXECUTE statement;
+	RETURN 'ok';
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE;
+	RETURN state;
+END;
+$$;
+-- For the end of a spec: no held points, the real time, no queues, no such table, and then no slot in use.
+CREATE PROCEDURE baton_test.clean(tables text DEFAULT NULL)
+LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM baton_test.clear();
+	PERFORM baton.drop_queue(name) FROM baton.queue_definition;
+	IF tables IS NOT NULL THEN
+		EXECUTE 'DROP TABLE ' || tables;
+	END IF;
+	COMMIT;
+	PERFORM baton_test.wait_until('baton_test.check_memory() = 0');
+END;
+$$;
+-- For specs, in their setup: the isolation tester takes sessions that are held at a point, or sleep in baton.wait(),
+-- for blocked.  It asks this function of the server about locks; an extension's script can't replace it.
+CREATE FUNCTION baton_test.see_waits() RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+	CREATE OR REPLACE FUNCTION pg_catalog.pg_isolation_test_session_is_blocked(integer, integer[]) RETURNS boolean
+	LANGUAGE sql AS $f$
+		SELECT pg_catalog.pg_blocking_pids($1) && $2 OR pg_catalog.pg_safe_snapshot_blocking_pids($1) && $2 OR
+			EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = $1 AND wait_event_type = 'Extension');
+	$f$;
+END;
+$$;

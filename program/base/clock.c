@@ -28,12 +28,12 @@ void
 clock_stamp(char buffer[CLOCK_STAMP_SIZE])
 {
 	struct timespec now;
-	struct tm	utc;
-	size_t		length;
+	struct tm utc;
+	size_t length;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &utc);
 	length = strftime(buffer, CLOCK_STAMP_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
 	snprintf(buffer + length, CLOCK_STAMP_SIZE - length, ".%03dZ",
-			 (int) (now.tv_nsec / 1000000));
+	         (int) (now.tv_nsec / 1000000));
 }

@@ -12,15 +12,17 @@
 #include <string.h>
 
 const ExitCodeMeaning exit_codes[] = {
-	{EXIT_OK, "done"},
-	{EXIT_ERROR, "the server refused, or something failed on the way"},
-	{EXIT_USAGE, "the command line is wrong"},
-	{EXIT_CONNECTION, "no connection to PostgreSQL, or it was lost"},
-	{EXIT_NOTHING, "nothing there: receive found no message in time, down no server"},
-	{EXIT_INPUT, "the input is bad: a line that can't be sent, a file that can't be read"},
-	{EXIT_MISSING, "something is missing on this machine: PostgreSQL, the extension, a right"},
-	{EXIT_STOPPED, "stopped before the work was done: what was left has been given back"},
-	{EXIT_OK, NULL},
+    {EXIT_OK, "done"},
+    {EXIT_ERROR, "the server refused, or something failed on the way"},
+    {EXIT_USAGE, "the command line is wrong"},
+    {EXIT_CONNECTION, "no connection to PostgreSQL, or it was lost"},
+    {EXIT_NOTHING, "nothing there: receive found no message in time, down no server"},
+    {EXIT_INPUT,
+     "the input is bad: a line that can't be sent, a file that can't be read"},
+    {EXIT_MISSING,
+     "something is missing on this machine: PostgreSQL, the extension, a right"},
+    {EXIT_STOPPED, "stopped before the work was done: what was left has been given back"},
+    {EXIT_OK, NULL},
 };
 
 static void
@@ -35,7 +37,7 @@ complain(const char *format, va_list args)
 void
 die(ExitCode code, const char *format, ...)
 {
-	va_list		args;
+	va_list args;
 
 	va_start(args, format);
 	complain(format, args);
@@ -46,7 +48,7 @@ die(ExitCode code, const char *format, ...)
 void
 die_hint(ExitCode code, const char *hint, const char *format, ...)
 {
-	va_list		args;
+	va_list args;
 
 	va_start(args, format);
 	complain(format, args);
@@ -58,7 +60,7 @@ die_hint(ExitCode code, const char *hint, const char *format, ...)
 void *
 mem_alloc(size_t size)
 {
-	void	   *memory = calloc(1, size ? size : 1);
+	void *memory = calloc(1, size ? size : 1);
 
 	if (memory == NULL)
 		die(EXIT_ERROR, "out of memory");
@@ -68,7 +70,7 @@ mem_alloc(size_t size)
 void *
 mem_resize(void *old, size_t size)
 {
-	void	   *memory = realloc(old, size ? size : 1);
+	void *memory = realloc(old, size ? size : 1);
 
 	if (memory == NULL)
 		die(EXIT_ERROR, "out of memory");
@@ -78,7 +80,7 @@ mem_resize(void *old, size_t size)
 char *
 mem_copy(const char *string)
 {
-	size_t		size = strlen(string) + 1;
+	size_t size = strlen(string) + 1;
 
 	return memcpy(mem_alloc(size), string, size);
 }
@@ -86,7 +88,7 @@ mem_copy(const char *string)
 char *
 mem_vformat(const char *format, va_list args)
 {
-	char	   *string = NULL;
+	char *string = NULL;
 
 	if (vasprintf(&string, format, args) < 0)
 		die(EXIT_ERROR, "out of memory");
@@ -96,8 +98,8 @@ mem_vformat(const char *format, va_list args)
 char *
 mem_format(const char *format, ...)
 {
-	va_list		args;
-	char	   *string;
+	va_list args;
+	char *string;
 
 	va_start(args, format);
 	string = mem_vformat(format, args);

@@ -25,7 +25,7 @@ typedef enum ExitCode
 
 typedef struct ExitCodeMeaning
 {
-	ExitCode	code;
+	ExitCode code;
 	const char *meaning;
 } ExitCodeMeaning;
 
@@ -34,11 +34,11 @@ extern const ExitCodeMeaning exit_codes[];
 
 /* Prints "baton: error: ..." to standard error and ends the program. */
 extern void die(ExitCode code, const char *format, ...)
-	__attribute__((format(printf, 2, 3), noreturn));
+    __attribute__((format(printf, 2, 3), noreturn));
 
 /* The same, with a second line "hint: ...", for what the user can do. */
 extern void die_hint(ExitCode code, const char *hint, const char *format, ...)
-	__attribute__((format(printf, 3, 4), noreturn));
+    __attribute__((format(printf, 3, 4), noreturn));
 
 /* As malloc and the rest, but never NULL: no memory is the end. */
 extern void *mem_alloc(size_t size); /* zeroed */
@@ -46,6 +46,6 @@ extern void *mem_resize(void *old, size_t size);
 extern char *mem_copy(const char *string);
 extern char *mem_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 extern char *mem_vformat(const char *format, va_list args)
-	__attribute__((format(printf, 1, 0)));
+    __attribute__((format(printf, 1, 0)));
 
 #endif

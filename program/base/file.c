@@ -17,8 +17,8 @@
 static bool
 read_from(const char *path, off_t back, size_t most, Text *out)
 {
-	int			fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t		got = 1;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = 1;
 
 	if (fd < 0)
 		return false;
@@ -56,7 +56,7 @@ write_all(int fd, const char *bytes, size_t length)
 {
 	while (length > 0)
 	{
-		ssize_t		written = write(fd, bytes, length);
+		ssize_t written = write(fd, bytes, length);
 
 		if (written < 0 && errno != EINTR)
 			return false;
@@ -72,9 +72,9 @@ write_all(int fd, const char *bytes, size_t length)
 bool
 file_write(const char *path, mode_t mode, const char *content)
 {
-	char	   *draft = mem_format("%s.new", path);
-	int			fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-	bool		ok = fd >= 0;
+	char *draft = mem_format("%s.new", path);
+	int fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+	bool ok = fd >= 0;
 
 	ok = ok && fchmod(fd, mode) == 0;
 	ok = ok && write_all(fd, content, strlen(content));
@@ -89,16 +89,16 @@ file_write(const char *path, mode_t mode, const char *content)
 bool
 directory_make(const char *path, mode_t mode)
 {
-	char	   *copy = mem_copy(path);
+	char *copy = mem_copy(path);
 	struct stat status;
-	int			reason;
+	int reason;
 
 	for (char *p = copy + 1; *p; p++)
 	{
 		if (*p != '/')
 			continue;
 		*p = '\0';
-		(void) mkdir(copy, mode);	/* what is missing in the end is noticed below */
+		(void) mkdir(copy, mode); /* what is missing in the end is noticed below */
 		*p = '/';
 	}
 	reason = mkdir(copy, mode) == 0 ? 0 : errno;

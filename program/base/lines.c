@@ -24,8 +24,8 @@ readable(int fd, int timeout)
 static void
 fill(Lines *lines)
 {
-	Text	   *buffer = &lines->buffer;
-	ssize_t		got;
+	Text *buffer = &lines->buffer;
+	ssize_t got;
 
 	if (lines->start > 0)
 	{
@@ -47,10 +47,11 @@ fill(Lines *lines)
 static bool
 cut(Lines *lines, size_t searched, const char **line, size_t *length)
 {
-	Text	   *buffer = &lines->buffer;
+	Text *buffer = &lines->buffer;
 	const char *begin = text_str(buffer) + lines->start;
-	size_t		left = buffer->length - lines->start;
-	const char *end = left > searched ? memchr(begin + searched, '\n', left - searched) : NULL;
+	size_t left = buffer->length - lines->start;
+	const char *end =
+	    left > searched ? memchr(begin + searched, '\n', left - searched) : NULL;
 
 	if (end == NULL && (!lines->ended || left == 0))
 		return false;
@@ -63,7 +64,7 @@ cut(Lines *lines, size_t searched, const char **line, size_t *length)
 LinesNext
 lines_next(Lines *lines, const char **line, size_t *length)
 {
-	size_t		searched = 0;
+	size_t searched = 0;
 
 	for (;;)
 	{

@@ -12,19 +12,19 @@
 
 typedef struct Lines
 {
-	int			fd;
-	Text		buffer;			/* read and not given out yet, from start on */
-	size_t		start;
-	bool		ended;			/* nothing more to read */
-	int			error;			/* errno of a read that failed */
+	int fd;
+	Text buffer; /* read and not given out yet, from start on */
+	size_t start;
+	bool ended; /* nothing more to read */
+	int error;  /* errno of a read that failed */
 } Lines;
 
 typedef enum LinesNext
 {
-	LINES_LINE,					/* *line holds one, without its end */
-	LINES_LATER,				/* none is there yet: lines_wait() */
+	LINES_LINE,  /* *line holds one, without its end */
+	LINES_LATER, /* none is there yet: lines_wait() */
 	LINES_END,
-	LINES_FAILED				/* lines->error says why */
+	LINES_FAILED /* lines->error says why */
 } LinesNext;
 
 /* The next line, without waiting; valid until the next call. */

@@ -36,9 +36,9 @@ void
 log_begin(LogLine *line, LogLevel level, const char *event)
 {
 	static const char *const names[] = {"debug", "info", "warning", "error"};
-	char		stamp[CLOCK_STAMP_SIZE];
+	char stamp[CLOCK_STAMP_SIZE];
 
-	*line = (LogLine) {.shown = log_shows(level)};
+	*line = (LogLine){.shown = log_shows(level)};
 	if (!line->shown)
 		return;
 	clock_stamp(stamp);
@@ -91,9 +91,9 @@ log_end(LogLine *line)
 void
 log_message(LogLevel level, const char *event, const char *format, ...)
 {
-	LogLine		line;
-	va_list		args;
-	char	   *message;
+	LogLine line;
+	va_list args;
+	char *message;
 
 	log_begin(&line, level, event);
 	if (!line.shown)

@@ -31,8 +31,8 @@ typedef enum LogLevel
 
 typedef struct LogLine
 {
-	bool		shown;			/* false: below the level, nothing is put together */
-	Text		text;
+	bool shown; /* false: below the level, nothing is put together */
+	Text text;
 } LogLine;
 
 /*
@@ -49,6 +49,6 @@ extern void log_end(LogLine *line);
 
 /* An event with one field, message="...", for what has no other. */
 extern void log_message(LogLevel level, const char *event, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 
 #endif

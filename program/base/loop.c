@@ -18,16 +18,18 @@
 #include "base/clock.h"
 #include "base/die.h"
 
+#define LONGEST_WAIT_MS 3600000
+
 typedef struct SignalTaker
 {
 	LoopHandler handler;
-	void	   *arg;
+	void *arg;
 } SignalTaker;
 
-static int	epoll_fd = -1;
-static LoopTimer *timers;		/* those set, in no order: there are few */
+static int epoll_fd = -1;
+static LoopTimer *timers; /* those set, in no order: there are few */
 static LoopSource signal_source;
-static sigset_t signal_mask;	/* taken by the loop */
+static sigset_t signal_mask; /* taken by the loop */
 static SignalTaker takers[NSIG];
 static bool stopping;
 
@@ -49,7 +51,7 @@ void
 loop_watch(LoopSource *source, int fd, uint32_t events, LoopHandler handler, void *arg)
 {
 	struct epoll_event event = {.events = events, .data.ptr = source};
-	int			operation = EPOLL_CTL_ADD;
+	int operation = EPOLL_CTL_ADD;
 
 	source->handler = handler;
 	source->arg = arg;
@@ -110,7 +112,7 @@ loop_timer_stop(LoopTimer *timer)
 static LoopTimer *
 next_timer(void)
 {
-	LoopTimer  *first = timers;
+	LoopTimer *first = timers;
 
 	for (LoopTimer *t = timers; t; t = t->next)
 		if (t->due < first->due)
@@ -138,12 +140,12 @@ take_signals(void *arg)
 void
 loop_signal(int signo, LoopHandler handler, void *arg)
 {
-	int			fd = signal_source.events ? signal_source.fd : -1;
+	int fd = signal_source.events ? signal_source.fd : -1;
 
 	if (fd < 0)
 		sigemptyset(&signal_mask);
 	sigaddset(&signal_mask, signo);
-	takers[signo] = (SignalTaker) {handler, arg};
+	takers[signo] = (SignalTaker){handler, arg};
 	sigprocmask(SIG_BLOCK, &signal_mask, NULL);
 	fd = signalfd(fd, &signal_mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
@@ -164,10 +166,10 @@ loop_signals_restore(void)
 static void
 run_one(void)
 {
-	LoopTimer  *timer = next_timer();
-	int64_t		left = timer ? timer->due - clock_ms() : -1;
+	LoopTimer *timer = next_timer();
+	int64_t left = timer ? timer->due - clock_ms() : LONGEST_WAIT_MS;
 	struct epoll_event event;
-	int			ready;
+	int ready;
 
 	if (timer && left <= 0)
 	{
@@ -176,7 +178,8 @@ run_one(void)
 		return;
 	}
 	/* One more millisecond: a timer that is not quite due must not spin. */
-	ready = epoll_wait(epoll_descriptor(), &event, 1, timer ? (int) left + 1 : -1);
+	ready = epoll_wait(epoll_descriptor(), &event, 1,
+	                   left < LONGEST_WAIT_MS ? (int) left + 1 : LONGEST_WAIT_MS);
 	if (ready == 1)
 	{
 		LoopSource *source = event.data.ptr;

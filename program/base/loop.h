@@ -13,30 +13,30 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef void (*LoopHandler) (void *arg);
+typedef void (*LoopHandler)(void *arg);
 
 /* Zeroed: not watched. */
 typedef struct LoopSource
 {
-	int			fd;
-	uint32_t	events;			/* EPOLLIN, EPOLLOUT; 0 when not watched */
+	int fd;
+	uint32_t events; /* EPOLLIN, EPOLLOUT; 0 when not watched */
 	LoopHandler handler;
-	void	   *arg;
+	void *arg;
 } LoopSource;
 
 /* Zeroed: not set. */
 typedef struct LoopTimer
 {
-	int64_t		due;			/* clock_ms() */
-	bool		set;
+	int64_t due; /* clock_ms() */
+	bool set;
 	LoopHandler handler;
-	void	   *arg;
-	struct LoopTimer *next;		/* list of set timers */
+	void *arg;
+	struct LoopTimer *next; /* list of set timers */
 } LoopTimer;
 
 /* Watches fd for events (EPOLLIN, EPOLLOUT); again with others: changes them. */
 extern void loop_watch(LoopSource *source, int fd, uint32_t events, LoopHandler handler,
-					   void *arg);
+                       void *arg);
 
 /* No-op if not watched.  Before fd is closed. */
 extern void loop_unwatch(LoopSource *source);

@@ -10,11 +10,11 @@
 
 typedef struct Parse
 {
-	int			argc;
-	char	  **argv;
-	int			next;			/* index of the next word */
+	int argc;
+	char **argv;
+	int next; /* index of the next word */
 	const Option *tables[2];
-	Text	   *error;
+	Text *error;
 } Parse;
 
 /* ---- looking up ---- */
@@ -50,7 +50,7 @@ in_range(const Option *option, double value, Text *error)
 		text_addf(error, "--%s must be at least %d", option->name, option->least);
 	else
 		text_addf(error, "--%s must be between %d and %d", option->name, option->least,
-				  option->most);
+		          option->most);
 	return false;
 }
 
@@ -73,8 +73,8 @@ set_value(const Option *option, const char *word, Text *error)
 		case OPTION_SECONDS:
 			if (text_to_seconds(word, (double *) option->target))
 				return in_range(option, *(double *) option->target, error);
-			text_addf(error, "--%s takes seconds (or 200ms, 5m, 1h), not \"%s\"", option->name,
-					  word);
+			text_addf(error, "--%s takes seconds (or 200ms, 5m, 1h), not \"%s\"",
+			          option->name, word);
 			return false;
 	}
 	return false;
@@ -93,7 +93,8 @@ take_value(Parse *parse, const Option *option, const char *attached)
 	{
 		if (parse->next >= parse->argc)
 		{
-			text_addf(parse->error, "--%s needs a value: %s", option->name, option->value);
+			text_addf(parse->error, "--%s needs a value: %s", option->name,
+			          option->value);
 			return false;
 		}
 		attached = parse->argv[parse->next++];
@@ -105,7 +106,7 @@ static bool
 parse_long(Parse *parse, const char *word)
 {
 	const char *equals = strchr(word, '=');
-	size_t		length = equals ? (size_t) (equals - word) : strlen(word);
+	size_t length = equals ? (size_t) (equals - word) : strlen(word);
 	const Option *option = find_long(parse, word, length);
 
 	if (option == NULL)
@@ -142,20 +143,20 @@ parse_short(Parse *parse, const char *letters)
 int
 options_parse(int argc, char **argv, const Option *own, const Option *common, Text *error)
 {
-	Parse		parse = {.argc = argc, .argv = argv, .tables = {own, common}, .error = error};
-	int			arguments = 0;
-	bool		options_ended = false;
+	Parse parse = {.argc = argc, .argv = argv, .tables = {own, common}, .error = error};
+	int arguments = 0;
+	bool options_ended = false;
 
 	while (parse.next < argc)
 	{
-		char	   *word = argv[parse.next++];
+		char *word = argv[parse.next++];
 
 		if (options_ended || word[0] != '-' || word[1] == '\0')
 			argv[arguments++] = word;
 		else if (strcmp(word, "--") == 0)
 			options_ended = true;
 		else if (word[1] == '-' ? !parse_long(&parse, word + 2)
-				 : !parse_short(&parse, word + 1))
+		                        : !parse_short(&parse, word + 1))
 			return -1;
 	}
 	return arguments;
@@ -166,7 +167,7 @@ options_describe(const Option *options, Text *out)
 {
 	for (const Option *o = options; o && o->name; o++)
 	{
-		size_t		start = out->length;
+		size_t start = out->length;
 
 		text_add(out, "  ");
 		if (o->letter)
@@ -179,6 +180,7 @@ options_describe(const Option *options, Text *out)
 			text_add_char(out, '\n');
 			start = out->length;
 		}
-		text_addf(out, "%*s%s\n", (int) (HELP_COLUMN - (out->length - start)), "", o->help);
+		text_addf(out, "%*s%s\n", (int) (HELP_COLUMN - (out->length - start)), "",
+		          o->help);
 	}
 }

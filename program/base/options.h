@@ -16,21 +16,21 @@
 
 typedef enum OptionType
 {
-	OPTION_FLAG,				/* target: bool */
-	OPTION_STRING,				/* target: const char * */
-	OPTION_COUNT,				/* target: int; least ... most */
-	OPTION_SECONDS				/* target: double; least ... most */
+	OPTION_FLAG,   /* target: bool */
+	OPTION_STRING, /* target: const char * */
+	OPTION_COUNT,  /* target: int; least ... most */
+	OPTION_SECONDS /* target: double; least ... most */
 } OptionType;
 
 typedef struct Option
 {
-	const char *name;			/* without dashes; NULL ends the table */
-	char		letter;			/* short form, 0 for none */
-	OptionType	type;
-	const char *value;			/* what help calls its value; NULL for flags */
-	void	   *target;
-	int			least;
-	int			most;			/* 0: no bound */
+	const char *name; /* without dashes; NULL ends the table */
+	char letter;      /* short form, 0 for none */
+	OptionType type;
+	const char *value; /* what help calls its value; NULL for flags */
+	void *target;
+	int least;
+	int most; /* 0: no bound */
 	const char *help;
 } Option;
 
@@ -39,8 +39,8 @@ typedef struct Option
  * that are not options are moved to the front of argv, in their order; their
  * number is returned, or -1 with a message in *error.
  */
-extern int	options_parse(int argc, char **argv, const Option *own, const Option *common,
-						  Text *error);
+extern int options_parse(int argc, char **argv, const Option *own, const Option *common,
+                         Text *error);
 
 /* The rows as help shows them, two columns. */
 extern void options_describe(const Option *options, Text *out);

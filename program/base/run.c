@@ -17,7 +17,7 @@
 static void
 become(const char *const *argv, int out_fd)
 {
-	int			nothing = open("/dev/null", O_RDONLY);
+	int nothing = open("/dev/null", O_RDONLY);
 
 	dup2(nothing, STDIN_FILENO);
 	dup2(out_fd, STDOUT_FILENO);
@@ -29,7 +29,7 @@ become(const char *const *argv, int out_fd)
 static void
 read_all(int fd, Text *out)
 {
-	ssize_t		got;
+	ssize_t got;
 
 	do
 	{
@@ -44,9 +44,9 @@ read_all(int fd, Text *out)
 int
 run_program(const char *const *argv, Text *out)
 {
-	int			fds[2];
-	pid_t		pid;
-	int			status;
+	int fds[2];
+	pid_t pid;
+	int status;
 
 	if (pipe2(fds, O_CLOEXEC) != 0 || (pid = fork()) < 0)
 		die(EXIT_ERROR, "could not start \"%s\": %s", argv[0], strerror(errno));

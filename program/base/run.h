@@ -12,6 +12,6 @@
  * what it writes, errors included, is added to out.  Returns its exit status,
  * 127 if it could not be started, 128 + signal if one killed it.
  */
-extern int	run_program(const char *const *argv, Text *out);
+extern int run_program(const char *const *argv, Text *out);
 
 #endif

@@ -22,7 +22,7 @@
 void
 text_reserve(Text *text, size_t more)
 {
-	size_t		need = text->length + more + 1;
+	size_t need = text->length + more + 1;
 
 	if (need <= text->size)
 		return;
@@ -55,8 +55,8 @@ text_add_char(Text *text, char c)
 void
 text_addf(Text *text, const char *format, ...)
 {
-	va_list		args;
-	char	   *string;
+	va_list args;
+	char *string;
 
 	va_start(args, format);
 	string = mem_vformat(format, args);
@@ -83,15 +83,15 @@ void
 text_free(Text *text)
 {
 	free(text->data);
-	*text = (Text) {0};
+	*text = (Text){0};
 }
 
 char *
 text_take(Text *text)
 {
-	char	   *string = text->data ? text->data : mem_copy("");
+	char *string = text->data ? text->data : mem_copy("");
 
-	*text = (Text) {0};
+	*text = (Text){0};
 	return string;
 }
 
@@ -135,7 +135,7 @@ size_t
 text_character(const char *p, size_t left)
 {
 	const unsigned char *byte = (const unsigned char *) p;
-	size_t		length;
+	size_t length;
 
 	if (left == 0)
 		return 0;
@@ -153,7 +153,7 @@ text_add_clean(Text *text, const char *bytes, size_t length)
 {
 	for (size_t i = 0; i < length;)
 	{
-		size_t		n = text_character(bytes + i, length - i);
+		size_t n = text_character(bytes + i, length - i);
 
 		if (n == 0 || bytes[i] == '\0')
 		{
@@ -191,7 +191,7 @@ text_add_json(Text *text, const char *string)
 size_t
 text_width(const char *string)
 {
-	size_t		width = 0;
+	size_t width = 0;
 
 	for (const char *p = string; *p; p++)
 		width += ((unsigned char) *p & 0xC0) != 0x80;
@@ -203,12 +203,13 @@ text_width(const char *string)
 bool
 text_to_int(const char *string, int *value)
 {
-	char	   *end;
-	long		number;
+	char *end;
+	long number;
 
 	errno = 0;
 	number = strtol(string, &end, 10);
-	if (end == string || *end != '\0' || errno != 0 || number < INT_MIN || number > INT_MAX)
+	if (end == string || *end != '\0' || errno != 0 || number < INT_MIN ||
+	    number > INT_MAX)
 		return false;
 	*value = (int) number;
 	return true;
@@ -220,10 +221,10 @@ text_to_seconds(const char *string, double *value)
 	static const struct
 	{
 		const char *unit;
-		double		seconds;
-	}			units[] = {{"", 1}, {"s", 1}, {"ms", 0.001}, {"m", 60}, {"h", 3600}, {"d", 86400}};
-	char	   *end;
-	double		number = strtod(string, &end);
+		double seconds;
+	} units[] = {{"", 1}, {"s", 1}, {"ms", 0.001}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+	char *end;
+	double number = strtod(string, &end);
 
 	if (end == string || !isfinite(number) || number < 0)
 		return false;

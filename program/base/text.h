@@ -13,16 +13,16 @@
 
 typedef struct Text
 {
-	char	   *data;			/* owned; NULL until something is added */
-	size_t		length;			/* without the zero byte */
-	size_t		size;			/* bytes allocated */
+	char *data;    /* owned; NULL until something is added */
+	size_t length; /* without the zero byte */
+	size_t size;   /* bytes allocated */
 } Text;
 
 extern void text_add(Text *text, const char *string);
 extern void text_add_bytes(Text *text, const char *bytes, size_t length);
 extern void text_add_char(Text *text, char c);
 extern void text_addf(Text *text, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+    __attribute__((format(printf, 2, 3)));
 
 /* Room for that many more bytes at data + length; the caller then adds to length. */
 extern void text_reserve(Text *text, size_t more);

@@ -5,6 +5,8 @@
 #ifndef BASE_VERSION_H
 #define BASE_VERSION_H
 
+#ifndef BATON_VERSION
 #define BATON_VERSION "0.1.0"
+#endif
 
 #endif

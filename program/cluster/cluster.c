@@ -43,8 +43,8 @@ cluster_default_directory(void)
 static char *
 absolute(const char *path)
 {
-	char	   *here;
-	char	   *whole;
+	char *here;
+	char *whole;
 
 	if (path[0] == '/')
 		return mem_copy(path);
@@ -59,7 +59,7 @@ absolute(const char *path)
 Cluster
 cluster_at(const char *directory, const char *socket, int port)
 {
-	Cluster		c = {.port = port};
+	Cluster c = {.port = port};
 
 	c.directory = directory ? absolute(directory) : cluster_default_directory();
 	c.data = mem_format("%s/data", c.directory);
@@ -72,9 +72,9 @@ cluster_at(const char *directory, const char *socket, int port)
 int
 cluster_major(const Cluster *cluster)
 {
-	char	   *path = mem_format("%s/PG_VERSION", cluster->data);
-	Text		version = {0};
-	int			major = 0;
+	char *path = mem_format("%s/PG_VERSION", cluster->data);
+	Text version = {0};
+	int major = 0;
 
 	if (file_read(path, 16, &version))
 		major = (int) strtol(text_str(&version), NULL, 10);
@@ -89,7 +89,7 @@ cluster_major(const Cluster *cluster)
 static void
 add_value(Text *conninfo, const char *key, const char *value)
 {
-	bool		quote = *value == '\0' || strpbrk(value, " '\\\t") != NULL;
+	bool quote = *value == '\0' || strpbrk(value, " '\\\t") != NULL;
 
 	text_addf(conninfo, "%s%s=%s", conninfo->length ? " " : "", key, quote ? "'" : "");
 	for (const char *p = value; *p; p++)
@@ -100,7 +100,7 @@ add_value(Text *conninfo, const char *key, const char *value)
 char *
 cluster_conninfo(const Cluster *cluster, const char *database)
 {
-	Text		conninfo = {0};
+	Text conninfo = {0};
 
 	add_value(&conninfo, "host", cluster->socket);
 	text_addf(&conninfo, " port=%d", cluster->port ? cluster->port : CLUSTER_SOCKET_PORT);
@@ -112,8 +112,8 @@ cluster_conninfo(const Cluster *cluster, const char *database)
 char *
 cluster_conninfo_tcp(const Cluster *cluster, const char *database)
 {
-	Text		conninfo = {0};
-	char	   *pgpass = mem_format("%s/pgpass", cluster->directory);
+	Text conninfo = {0};
+	char *pgpass = mem_format("%s/pgpass", cluster->directory);
 
 	text_addf(&conninfo, "host=127.0.0.1 port=%d", cluster->port);
 	add_value(&conninfo, "dbname", database);
@@ -126,7 +126,7 @@ cluster_conninfo_tcp(const Cluster *cluster, const char *database)
 void
 cluster_announce(const Cluster *cluster, const char *conninfo)
 {
-	char	   *path = mem_format("%s/conninfo", cluster->directory);
+	char *path = mem_format("%s/conninfo", cluster->directory);
 
 	if (conninfo == NULL)
 		(void) unlink(path);
@@ -138,9 +138,9 @@ cluster_announce(const Cluster *cluster, const char *conninfo)
 char *
 cluster_announced(const Cluster *cluster)
 {
-	char	   *path = mem_format("%s/conninfo", cluster->directory);
-	Text		conninfo = {0};
-	bool		there = cluster_holder(cluster) != 0 && file_read(path, 4096, &conninfo);
+	char *path = mem_format("%s/conninfo", cluster->directory);
+	Text conninfo = {0};
+	bool there = cluster_holder(cluster) != 0 && file_read(path, 4096, &conninfo);
 
 	free(path);
 	if (there)
@@ -155,8 +155,8 @@ cluster_announced(const Cluster *cluster)
 static int
 open_lock(const Cluster *cluster, int flags)
 {
-	char	   *path = mem_format("%s/lock", cluster->directory);
-	int			fd = open(path, flags | O_CLOEXEC, 0600);
+	char *path = mem_format("%s/lock", cluster->directory);
+	int fd = open(path, flags | O_CLOEXEC, 0600);
 
 	if (fd < 0 && (flags & O_CREAT))
 		die(EXIT_ERROR, "could not open \"%s\": %s", path, strerror(errno));
@@ -167,7 +167,7 @@ open_lock(const Cluster *cluster, int flags)
 bool
 cluster_lock(const Cluster *cluster)
 {
-	static int	held = -1;		/* stays open: closing any descriptor of it would unlock */
+	static int held = -1; /* stays open: closing any descriptor of it would unlock */
 	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
 	held = open_lock(cluster, O_RDWR | O_CREAT);
@@ -178,8 +178,8 @@ pid_t
 cluster_holder(const Cluster *cluster)
 {
 	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	int			fd = open_lock(cluster, O_RDWR);
-	bool		known;
+	int fd = open_lock(cluster, O_RDWR);
+	bool known;
 
 	if (fd < 0)
 		return 0;

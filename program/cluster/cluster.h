@@ -22,12 +22,12 @@
 
 typedef struct Cluster
 {
-	char	   *directory;		/* absolute */
-	char	   *data;
-	char	   *socket;
-	char	   *log;
-	char	   *user;			/* superuser: named as the user of the machine */
-	int			port;			/* TCP on loopback too; 0: only the socket */
+	char *directory; /* absolute */
+	char *data;
+	char *socket;
+	char *log;
+	char *user; /* superuser: named as the user of the machine */
+	int port;   /* TCP on loopback too; 0: only the socket */
 } Cluster;
 
 /*
@@ -40,7 +40,7 @@ extern Cluster cluster_at(const char *directory, const char *socket, int port);
 extern char *cluster_default_directory(void);
 
 /* Version of the data that is there; 0: none was made yet. */
-extern int	cluster_major(const Cluster *cluster);
+extern int cluster_major(const Cluster *cluster);
 
 /* Makes DIR; ends the program if it can't. */
 extern void cluster_make_directory(const Cluster *cluster);

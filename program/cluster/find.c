@@ -21,9 +21,9 @@
 
 typedef struct Search
 {
-	int			major;			/* wanted; 0: any */
-	Installation best;			/* bindir NULL: none yet */
-	Text		seen;			/* what was looked at and why it won't do */
+	int major;         /* wanted; 0: any */
+	Installation best; /* bindir NULL: none yet */
+	Text seen;         /* what was looked at and why it won't do */
 } Search;
 
 /* pg_config's answer to one question, without the line's end; NULL if it has none. */
@@ -31,7 +31,7 @@ static char *
 ask(const char *pg_config, const char *question)
 {
 	const char *const argv[] = {pg_config, question, NULL};
-	Text		answer = {0};
+	Text answer = {0};
 
 	if (run_program(argv, &answer) != 0)
 	{
@@ -45,9 +45,9 @@ ask(const char *pg_config, const char *question)
 static bool
 has_file(const char *pg_config, const char *question, const char *file)
 {
-	char	   *directory = ask(pg_config, question);
-	char	   *path = mem_format("%s/%s", directory ? directory : "", file);
-	bool		found = directory && file_exists(path);
+	char *directory = ask(pg_config, question);
+	char *path = mem_format("%s/%s", directory ? directory : "", file);
+	bool found = directory && file_exists(path);
 
 	free(directory);
 	free(path);
@@ -58,7 +58,7 @@ static bool
 has_extension(const char *pg_config)
 {
 	return has_file(pg_config, "--sharedir", "extension/baton.control") &&
-		has_file(pg_config, "--pkglibdir", "baton.so");
+	       has_file(pg_config, "--pkglibdir", "baton.so");
 }
 
 static int
@@ -70,9 +70,9 @@ major_of(const char *version)
 static void
 consider(Search *search, const char *bindir)
 {
-	char	   *pg_config = mem_format("%s/pg_config", bindir);
-	char	   *version = ask(pg_config, "--version");
-	char		number[32] = "";
+	char *pg_config = mem_format("%s/pg_config", bindir);
+	char *version = ask(pg_config, "--version");
+	char number[32] = "";
 	const char *trouble = NULL;
 
 	if (version == NULL || sscanf(version, "PostgreSQL %31s", number) != 1)
@@ -82,9 +82,11 @@ consider(Search *search, const char *bindir)
 	else if (!has_extension(pg_config))
 		trouble = "the extension is not installed there";
 	if (trouble)
-		text_addf(&search->seen, "%s%s (%s)", search->seen.length ? ", " : "", bindir, trouble);
+		text_addf(&search->seen, "%s%s (%s)", search->seen.length ? ", " : "", bindir,
+		          trouble);
 	else if (search->best.bindir == NULL || major_of(number) > search->best.major)
-		search->best = (Installation) {mem_copy(bindir), mem_copy(number), major_of(number)};
+		search->best =
+		    (Installation){mem_copy(bindir), mem_copy(number), major_of(number)};
 	free(version);
 	free(pg_config);
 }
@@ -92,7 +94,7 @@ consider(Search *search, const char *bindir)
 static void
 consider_pg_config(Search *search, const char *pg_config)
 {
-	char	   *bindir = ask(pg_config, "--bindir");
+	char *bindir = ask(pg_config, "--bindir");
 
 	if (bindir == NULL)
 		die(EXIT_MISSING, "PG_CONFIG is \"%s\", which can't be run", pg_config);
@@ -103,7 +105,7 @@ consider_pg_config(Search *search, const char *pg_config)
 static void
 consider_debian(Search *search)
 {
-	glob_t		found;
+	glob_t found;
 
 	if (glob(DEBIAN_PATTERN, 0, NULL, &found) != 0)
 	{
@@ -118,7 +120,7 @@ consider_debian(Search *search)
 Installation
 installation_find(const char *asked, int major)
 {
-	Search		search = {.major = major};
+	Search search = {.major = major};
 	const char *pg_config = getenv("PG_CONFIG");
 
 	if (asked)
@@ -129,10 +131,11 @@ installation_find(const char *asked, int major)
 		consider_debian(&search);
 	if (search.best.bindir == NULL)
 		die_hint(EXIT_MISSING,
-				 "Install Debian's postgresql-15 and the extension (make install), or say where "
-				 "PostgreSQL is: --bindir DIR or PG_CONFIG.",
-				 "no PostgreSQL%s with the extension baton; looked at: %s",
-				 major ? " of the data's version" : "", text_str(&search.seen));
+		         "Install Debian's postgresql-15 and the extension (make install), or "
+		         "say where "
+		         "PostgreSQL is: --bindir DIR or PG_CONFIG.",
+		         "no PostgreSQL%s with the extension baton; looked at: %s",
+		         major ? " of the data's version" : "", text_str(&search.seen));
 	text_free(&search.seen);
 	return search.best;
 }

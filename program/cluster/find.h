@@ -7,9 +7,9 @@
 
 typedef struct Installation
 {
-	char	   *bindir;			/* with initdb and postgres */
-	char	   *version;		/* "15.20" */
-	int			major;
+	char *bindir;  /* with initdb and postgres */
+	char *version; /* "15.20" */
+	int major;
 } Installation;
 
 /*

@@ -27,9 +27,9 @@
 #include "base/file.h"
 #include "base/log.h"
 
-#define LOOK_MS 25				/* between two looks whether it takes connections */
-#define STOP_LIMIT_MS 60000		/* then the shutdown is no longer a gentle one */
-#define RESTARTS 5				/* within CALM_MS */
+#define LOOK_MS 25          /* between two looks whether it takes connections */
+#define STOP_LIMIT_MS 60000 /* then the shutdown is no longer a gentle one */
+#define RESTARTS 5          /* within CALM_MS */
 #define CALM_MS 60000
 #define TAIL_BYTES 2000
 
@@ -46,13 +46,13 @@ typedef struct Server
 	const Cluster *cluster;
 	const Installation *installation;
 	LoopHandler ready;
-	void	   *arg;
+	void *arg;
 	ServerState state;
-	pid_t		pid;			/* 0 while pausing */
-	LoopTimer	timer;			/* what it is for follows from the state */
-	int			failures;		/* unasked ends in a row */
-	int64_t		started;		/* clock_ms() */
-	bool		ever_ready;
+	pid_t pid;       /* 0 while pausing */
+	LoopTimer timer; /* what it is for follows from the state */
+	int failures;    /* unasked ends in a row */
+	int64_t started; /* clock_ms() */
+	bool ever_ready;
 } Server;
 
 static void server_start(void *arg);
@@ -63,24 +63,24 @@ static void
 become_server(const Server *server, pid_t parent)
 {
 	const Cluster *cluster = server->cluster;
-	char	   *postgres = mem_format("%s/postgres", server->installation->bindir);
-	char	   *start_log = mem_format("%s/start.log", cluster->log);
-	char	   *port = mem_format("%d", cluster->port ? cluster->port : CLUSTER_SOCKET_PORT);
-	int			out = open(start_log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	int			in = open("/dev/null", O_RDONLY);
+	char *postgres = mem_format("%s/postgres", server->installation->bindir);
+	char *start_log = mem_format("%s/start.log", cluster->log);
+	char *port = mem_format("%d", cluster->port ? cluster->port : CLUSTER_SOCKET_PORT);
+	int out = open(start_log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	int in = open("/dev/null", O_RDONLY);
 
 	/* It must not outlive us: nobody would stop it.  SIGINT is its fast shutdown. */
 	prctl(PR_SET_PDEATHSIG, SIGINT);
 	if (getppid() != parent)
 		_exit(1);
-	(void) setsid();			/* Ctrl-C is for us alone */
+	(void) setsid(); /* Ctrl-C is for us alone */
 	loop_signals_restore();
 	dup2(in, STDIN_FILENO);
 	dup2(out, STDOUT_FILENO);
 	dup2(out, STDERR_FILENO);
 	(void) setenv("LC_MESSAGES", "C", 1);
 	execl(postgres, postgres, "-D", cluster->data, "-k", cluster->socket, "-h",
-		  cluster->port ? "localhost" : "", "-p", port, (char *) NULL);
+	      cluster->port ? "localhost" : "", "-p", port, (char *) NULL);
 	fprintf(stderr, "could not run \"%s\": %s\n", postgres, strerror(errno));
 	_exit(127);
 }
@@ -91,11 +91,11 @@ become_server(const Server *server, pid_t parent)
 static char *
 newest_log(const Cluster *cluster)
 {
-	char	   *pattern = mem_format("%s/postgresql-*.log", cluster->log);
-	char	   *newest = NULL;
-	time_t		when = 0;
+	char *pattern = mem_format("%s/postgresql-*.log", cluster->log);
+	char *newest = NULL;
+	time_t when = 0;
 	struct stat status;
-	glob_t		found;
+	glob_t found;
 
 	if (glob(pattern, 0, NULL, &found) == 0)
 	{
@@ -115,8 +115,8 @@ newest_log(const Cluster *cluster)
 static void
 last_words(const Server *server, Text *words)
 {
-	char	   *start_log = mem_format("%s/start.log", server->cluster->log);
-	char	   *log = newest_log(server->cluster);
+	char *start_log = mem_format("%s/start.log", server->cluster->log);
+	char *log = newest_log(server->cluster);
 
 	(void) file_tail(start_log, TAIL_BYTES, words);
 	if (log)
@@ -135,8 +135,8 @@ predecessor_lives(const char *words)
 static void
 give_up(const Server *server, const char *words)
 {
-	die_hint(EXIT_ERROR, "The server's log has more.", "PostgreSQL does not start; see %s\n%s",
-			 server->cluster->log, words);
+	die_hint(EXIT_ERROR, "The server's log has more.",
+	         "PostgreSQL does not start; see %s\n%s", server->cluster->log, words);
 }
 
 /* ---- states ---- */
@@ -144,9 +144,9 @@ give_up(const Server *server, const char *words)
 static void
 look_if_ready(void *arg)
 {
-	Server	   *server = arg;
-	char	   *conninfo = cluster_conninfo(server->cluster, "postgres");
-	PGPing		answer = PQping(conninfo);
+	Server *server = arg;
+	char *conninfo = cluster_conninfo(server->cluster, "postgres");
+	PGPing answer = PQping(conninfo);
 
 	free(conninfo);
 	if (answer != PQPING_OK)
@@ -162,8 +162,8 @@ look_if_ready(void *arg)
 static void
 server_start(void *arg)
 {
-	Server	   *server = arg;
-	pid_t		parent = getpid();
+	Server *server = arg;
+	pid_t parent = getpid();
 
 	server->pid = fork();
 	if (server->pid < 0)
@@ -179,18 +179,18 @@ server_start(void *arg)
 static void
 server_failed(Server *server, int status)
 {
-	Text		words = {0};
+	Text words = {0};
 
 	if (clock_ms() - server->started > CALM_MS)
 		server->failures = 0;
 	last_words(server, &words);
 	if (++server->failures > RESTARTS ||
-		(!server->ever_ready && !predecessor_lives(text_str(&words))))
+	    (!server->ever_ready && !predecessor_lives(text_str(&words))))
 		give_up(server, text_str(&words));
 	text_free(&words);
 	log_message(LOG_WARNING, "server_ended", "%s %d, starting it again",
-				WIFSIGNALED(status) ? "signal" : "exit status",
-				WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	            WIFSIGNALED(status) ? "signal" : "exit status",
+	            WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	server->state = SERVER_PAUSING;
 	loop_timer(&server->timer, 200L << server->failures, server_start, server);
 }
@@ -198,8 +198,8 @@ server_failed(Server *server, int status)
 static void
 child_ended(void *arg)
 {
-	Server	   *server = arg;
-	int			status;
+	Server *server = arg;
+	int status;
 
 	if (server->pid == 0 || waitpid(server->pid, &status, WNOHANG) != server->pid)
 		return;
@@ -214,16 +214,17 @@ child_ended(void *arg)
 static void
 stop_now(void *arg)
 {
-	Server	   *server = arg;
+	Server *server = arg;
 
-	log_message(LOG_WARNING, "server_stop", "stopping at once, it will recover at its next start");
+	log_message(LOG_WARNING, "server_stop",
+	            "stopping at once, it will recover at its next start");
 	(void) kill(server->pid, SIGQUIT);
 }
 
 static void
 stop_asked(void *arg)
 {
-	Server	   *server = arg;
+	Server *server = arg;
 
 	if (server->pid == 0)
 		loop_stop();
@@ -244,11 +245,11 @@ nothing_more(void *arg)
 }
 
 void
-server_supervise(const Cluster *cluster, const Installation *installation, LoopHandler ready,
-				 void *arg)
+server_supervise(const Cluster *cluster, const Installation *installation,
+                 LoopHandler ready, void *arg)
 {
-	Server		server = {.cluster = cluster, .installation = installation, .ready = ready,
-						  .arg = arg};
+	Server server = {
+	    .cluster = cluster, .installation = installation, .ready = ready, .arg = arg};
 
 	loop_signal(SIGCHLD, child_ended, &server);
 	loop_signal(SIGINT, stop_asked, &server);

@@ -17,6 +17,6 @@
  * The caller holds the cluster's lock.  Ends the program if the server can't be started.
  */
 extern void server_supervise(const Cluster *cluster, const Installation *installation,
-							 LoopHandler ready, void *arg);
+                             LoopHandler ready, void *arg);
 
 #endif

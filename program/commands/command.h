@@ -15,16 +15,16 @@
 
 typedef struct Command
 {
-	const char *name;			/* one word or two, as typed: "queue create" */
-	const char *arguments;		/* as help shows them, "" for none */
-	int			least;			/* number of arguments */
-	int			most;			/* -1: no bound */
-	const char *summary;		/* one line, no full stop */
-	const char *description;	/* paragraphs, or NULL */
-	const Option *options;		/* or NULL */
-	const char *const *examples;	/* ends with NULL */
-	bool		connects;		/* takes -d and libpq's environment */
-	int			(*run) (int argc, char **argv); /* arguments only; returns an ExitCode */
+	const char *name;                  /* one word or two, as typed: "queue create" */
+	const char *arguments;             /* as help shows them, "" for none */
+	int least;                         /* number of arguments */
+	int most;                          /* -1: no bound */
+	const char *summary;               /* one line, no full stop */
+	const char *description;           /* paragraphs, or NULL */
+	const Option *options;             /* or NULL */
+	const char *const *examples;       /* ends with NULL */
+	bool connects;                     /* takes -d and libpq's environment */
+	int (*run)(int argc, char **argv); /* arguments only; returns an ExitCode */
 } Command;
 
 extern const Command *const commands[]; /* ends with NULL */
@@ -67,6 +67,6 @@ extern void help_command(const Command *command);
 
 /* The command line is wrong: says so and where help is; ends with EXIT_USAGE. */
 extern void usage_error(const Command *command, const char *format, ...)
-	__attribute__((format(printf, 2, 3), noreturn));
+    __attribute__((format(printf, 2, 3), noreturn));
 
 #endif

@@ -17,15 +17,15 @@
 static struct
 {
 	const char *directory;
-	double		patience;
-}			asked = {.patience = 90};
+	double patience;
+} asked = {.patience = 90};
 
 static int
 run_down(int argc, char **argv)
 {
-	Cluster		cluster = cluster_at(asked.directory, NULL, 0);
-	pid_t		holder = cluster_holder(&cluster);
-	int64_t		end = clock_ms() + (int64_t) (asked.patience * 1000);
+	Cluster cluster = cluster_at(asked.directory, NULL, 0);
+	pid_t holder = cluster_holder(&cluster);
+	int64_t end = clock_ms() + (int64_t) (asked.patience * 1000);
 
 	(void) argc, (void) argv;
 	if (holder == 0)
@@ -45,20 +45,20 @@ run_down(int argc, char **argv)
 }
 
 static const Option options[] = {
-	{"directory", 'D', OPTION_STRING, "DIR", &asked.directory, 0, 0,
-	 "where the cluster is (~/.local/share/baton)"},
-	{"timeout", 't', OPTION_SECONDS, "SECONDS", &asked.patience, 0, 0,
-	 "how long to wait for its end (90)"},
-	{0},
+    {"directory", 'D', OPTION_STRING, "DIR", &asked.directory, 0, 0,
+     "where the cluster is (~/.local/share/baton)"},
+    {"timeout", 't', OPTION_SECONDS, "SECONDS", &asked.patience, 0, 0,
+     "how long to wait for its end (90)"},
+    {0},
 };
 
 static const char *const examples[] = {"baton down", "baton down -D /srv/baton", NULL};
 
 const Command command_down = {
-	.name = "down",
-	.arguments = "",
-	.summary = "stop the server that \"baton up\" runs",
-	.options = options,
-	.examples = examples,
-	.run = run_down,
+    .name = "down",
+    .arguments = "",
+    .summary = "stop the server that \"baton up\" runs",
+    .options = options,
+    .examples = examples,
+    .run = run_down,
 };

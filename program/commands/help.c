@@ -21,13 +21,14 @@ shared_options(const Command *command)
 /* ---- for a terminal ---- */
 
 static const char connecting[] =
-	"Which database: -d, else libpq's environment (PGHOST, PGDATABASE, PGSERVICE, ...,\n"
-	"pg_service.conf, .pgpass), else the server \"baton up\" runs in its default directory.\n";
+    "Which database: -d, else libpq's environment (PGHOST, PGDATABASE, PGSERVICE, ...,\n"
+    "pg_service.conf, .pgpass), else the server \"baton up\" runs in its default "
+    "directory.\n";
 
 static void
 print_options(const Option *options)
 {
-	Text		text = {0};
+	Text text = {0};
 
 	options_describe(options, &text);
 	fputs(text_str(&text), stdout);
@@ -38,7 +39,7 @@ void
 help_all(void)
 {
 	puts("baton: a message queue inside PostgreSQL\n\n"
-		 "Usage: baton COMMAND [OPTION]... [ARGUMENT]...\n\nCommands:");
+	     "Usage: baton COMMAND [OPTION]... [ARGUMENT]...\n\nCommands:");
 	for (const Command *const *c = commands; *c; c++)
 		printf("  %-16s %s\n", (*c)->name, (*c)->summary);
 	puts("\nOptions of all commands:");
@@ -53,8 +54,9 @@ void
 help_command(const Command *command)
 {
 	printf("baton %s: %s\n\n", command->name, command->summary);
-	printf("Usage: baton %s%s%s%s\n", command->name, command->options ? " [OPTION]..." : "",
-		   *command->arguments ? " " : "", command->arguments);
+	printf("Usage: baton %s%s%s%s\n", command->name,
+	       command->options ? " [OPTION]..." : "", *command->arguments ? " " : "",
+	       command->arguments);
 	if (command->description)
 		printf("\n%s\n", command->description);
 	if (command->options)
@@ -73,15 +75,15 @@ help_command(const Command *command)
 void
 usage_error(const Command *command, const char *format, ...)
 {
-	va_list		args;
-	char	   *message;
+	va_list args;
+	char *message;
 
 	va_start(args, format);
 	message = mem_vformat(format, args);
 	va_end(args);
 	if (command)
 		fprintf(stderr, "baton: error: %s\nhint: Try \"baton %s --help\".\n", message,
-				command->name);
+		        command->name);
 	else
 		fprintf(stderr, "baton: error: %s\nhint: Try \"baton help\".\n", message);
 	free(message);
@@ -99,8 +101,8 @@ markdown_options(const Option *options)
 		fputs("| `", stdout);
 		if (o->letter)
 			printf("-%c`, `", o->letter);
-		printf("--%s%s%s` | %s |\n", o->name, o->value ? " " : "", o->value ? o->value : "",
-			   o->help);
+		printf("--%s%s%s` | %s |\n", o->name, o->value ? " " : "",
+		       o->value ? o->value : "", o->help);
 	}
 	putchar('\n');
 }
@@ -109,8 +111,9 @@ static void
 markdown_command(const Command *command)
 {
 	printf("## baton %s\n\n", command->name);
-	printf("`baton %s%s%s%s`: %s.\n\n", command->name, command->options ? " [OPTION]..." : "",
-		   *command->arguments ? " " : "", command->arguments, command->summary);
+	printf("`baton %s%s%s%s`: %s.\n\n", command->name,
+	       command->options ? " [OPTION]..." : "", *command->arguments ? " " : "",
+	       command->arguments, command->summary);
 	if (command->description)
 		printf("%s\n\n", command->description);
 	if (command->options)
@@ -127,8 +130,8 @@ static void
 markdown_all(void)
 {
 	puts("# The command line\n\n"
-		 "<!-- Written by \"make -C program docs\" from the program's own tables. -->\n\n"
-		 "`baton COMMAND [OPTION]... [ARGUMENT]...`\n\n| command | |\n|---|---|");
+	     "<!-- Written by \"make -C program docs\" from the program's own tables. -->\n\n"
+	     "`baton COMMAND [OPTION]... [ARGUMENT]...`\n\n| command | |\n|---|---|");
 	for (const Command *const *c = commands; *c; c++)
 		printf("| `%s` | %s |\n", (*c)->name, (*c)->summary);
 	printf("\n## Options of all commands\n\n");
@@ -146,7 +149,7 @@ markdown_all(void)
 static int
 run_help(int argc, char **argv)
 {
-	int			words;
+	int words;
 	const Command *command = command_find(argc, argv, &words);
 
 	if (markdown)
@@ -157,24 +160,25 @@ run_help(int argc, char **argv)
 		help_command(command);
 	else
 		usage_error(NULL, "there is no command \"%s%s%s\"", argv[0], argc > 1 ? " " : "",
-					argc > 1 ? argv[1] : "");
+		            argc > 1 ? argv[1] : "");
 	return EXIT_OK;
 }
 
 static const Option options[] = {
-	{"markdown", 0, OPTION_FLAG, NULL, &markdown, 0, 0, "all of it, as docs/cli.md has it"},
-	{0},
+    {"markdown", 0, OPTION_FLAG, NULL, &markdown, 0, 0,
+     "all of it, as docs/cli.md has it"},
+    {0},
 };
 
 static const char *const examples[] = {"baton help send", NULL};
 
 const Command command_help = {
-	.name = "help",
-	.arguments = "[COMMAND]",
-	.least = 0,
-	.most = 2,
-	.summary = "explain the commands",
-	.options = options,
-	.examples = examples,
-	.run = run_help,
+    .name = "help",
+    .arguments = "[COMMAND]",
+    .least = 0,
+    .most = 2,
+    .summary = "explain the commands",
+    .options = options,
+    .examples = examples,
+    .run = run_help,
 };

@@ -20,67 +20,68 @@
 
 static struct
 {
-	int			max;
-	double		wait;			/* seconds */
+	int max;
+	double wait; /* seconds */
 	const char *lease;
-	bool		complete;
-	bool		payload;
-}			asked = {.max = 1};
+	bool complete;
+	bool payload;
+} asked = {.max = 1};
 
 /* Column 0 is what is printed, column 1 the receipt. */
-static const char take_object[] =
-	"select to_jsonb(m), receipt from baton.receive($1, $2::int, $3::interval, $4::boolean) m";
-static const char take_payload[] =
-	"select payload, receipt from baton.receive($1, $2::int, $3::interval, $4::boolean) m";
+static const char take_object[] = "select to_jsonb(m), receipt from baton.receive($1, "
+                                  "$2::int, $3::interval, $4::boolean) m";
+static const char take_payload[] = "select payload, receipt from baton.receive($1, "
+                                   "$2::int, $3::interval, $4::boolean) m";
 
 static PGresult *
 take(PGconn *conn, const char *queue)
 {
-	char		max[16];
+	char max[16];
 
 	snprintf(max, sizeof(max), "%d", asked.max);
 	return query_run(conn, QUERY(asked.payload ? take_payload : take_object, queue, max,
-								 asked.lease, asked.complete ? "false" : "true"));
+	                             asked.lease, asked.complete ? "false" : "true"));
 }
 
 /* Takes what is there, or what comes in time; another consumer may be faster: again. */
 static PGresult *
 take_in_time(PGconn *conn, const char *queue)
 {
-	int64_t		end = clock_ms() + (int64_t) (asked.wait * 1000);
+	int64_t end = clock_ms() + (int64_t) (asked.wait * 1000);
 
 	for (;;)
 	{
-		PGresult   *messages = take(conn, queue);
-		int64_t		left = end - clock_ms();
-		char		timeout[32];
+		PGresult *messages = take(conn, queue);
+		int64_t left = end - clock_ms();
+		char timeout[32];
 
 		if (PQntuples(messages) > 0 || left <= 0)
 			return messages;
 		PQclear(messages);
 		snprintf(timeout, sizeof(timeout), "%" PRId64 " ms", left);
-		PQclear(query_run(conn, QUERY("call baton.wait($1, $2::interval)", queue, timeout)));
+		PQclear(
+		    query_run(conn, QUERY("call baton.wait($1, $2::interval)", queue, timeout)));
 	}
 }
 
 static void
 complete_all(PGconn *conn, const PGresult *messages)
 {
-	Text		receipts = {0};
+	Text receipts = {0};
 
 	for (int row = 0; row < PQntuples(messages); row++)
 		array_add(&receipts, PQgetvalue(messages, row, 1));
 	PQclear(query_run(conn, QUERY("select from baton.complete_batch($1::text[])",
-								  array_done(&receipts))));
+	                              array_done(&receipts))));
 	text_free(&receipts);
 }
 
 static int
 run_receive(int argc, char **argv)
 {
-	PGconn	   *conn = connection_open("baton receive");
-	PGresult   *messages;
-	int			count;
+	PGconn *conn = connection_open("baton receive");
+	PGresult *messages;
+	int count;
 
 	(void) argc;
 	messages = take_in_time(conn, argv[0]);
@@ -95,36 +96,37 @@ run_receive(int argc, char **argv)
 }
 
 static const Option options[] = {
-	{"max", 'n', OPTION_COUNT, "N", &asked.max, 1, 0, "at most so many messages (1)"},
-	{"wait", 'w', OPTION_SECONDS, "SECONDS", &asked.wait, 0, 0,
-	 "wait so long for one if there is none"},
-	{"complete", 0, OPTION_FLAG, NULL, &asked.complete, 0, 0,
-	 "complete them once they are printed"},
-	{"lease", 0, OPTION_STRING, "TIME", &asked.lease, 0, 0,
-	 "how long the claim lasts, in place of the queue's lease"},
-	{"payload", 0, OPTION_FLAG, NULL, &asked.payload, 0, 0,
-	 "print only the payload, not the whole message"},
-	{0},
+    {"max", 'n', OPTION_COUNT, "N", &asked.max, 1, 0, "at most so many messages (1)"},
+    {"wait", 'w', OPTION_SECONDS, "SECONDS", &asked.wait, 0, 0,
+     "wait so long for one if there is none"},
+    {"complete", 0, OPTION_FLAG, NULL, &asked.complete, 0, 0,
+     "complete them once they are printed"},
+    {"lease", 0, OPTION_STRING, "TIME", &asked.lease, 0, 0,
+     "how long the claim lasts, in place of the queue's lease"},
+    {"payload", 0, OPTION_FLAG, NULL, &asked.payload, 0, 0,
+     "print only the payload, not the whole message"},
+    {0},
 };
 
 static const char *const examples[] = {
-	"baton receive mail --complete",
-	"baton receive mail --max 100 --wait 10 --complete --payload",
-	"receipt=$(baton receive mail | jq -r .receipt) && baton complete \"$receipt\"",
-	NULL,
+    "baton receive mail --complete",
+    "baton receive mail --max 100 --wait 10 --complete --payload",
+    "receipt=$(baton receive mail | jq -r .receipt) && baton complete \"$receipt\"",
+    NULL,
 };
 
 const Command command_receive = {
-	.name = "receive",
-	.arguments = "QUEUE",
-	.least = 1,
-	.most = 1,
-	.summary = "take messages and print them, a JSON object a line",
-	.description =
-		"Without --complete the messages stay claimed until \"baton complete\", \"fail\" or\n"
-		"\"release\" is called with the receipt, or their lease ends: then others get them.",
-	.options = options,
-	.examples = examples,
-	.connects = true,
-	.run = run_receive,
+    .name = "receive",
+    .arguments = "QUEUE",
+    .least = 1,
+    .most = 1,
+    .summary = "take messages and print them, a JSON object a line",
+    .description = "Without --complete the messages stay claimed until \"baton "
+                   "complete\", \"fail\" or\n"
+                   "\"release\" is called with the receipt, or their lease ends: then "
+                   "others get them.",
+    .options = options,
+    .examples = examples,
+    .connects = true,
+    .run = run_receive,
 };

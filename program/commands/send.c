@@ -35,65 +35,67 @@ static struct
 	const char *deliver_at;
 	const char *expires_in;
 	const char *key;
-	int			batch;
-	bool		atomic;
-	bool		text;
-}			asked = {.batch = 500};
+	int batch;
+	bool atomic;
+	bool text;
+} asked = {.batch = 500};
 
 typedef struct Line
 {
-	long		number;
-	char	   *payload;
-	size_t		length;
+	long number;
+	char *payload;
+	size_t length;
 } Line;
 
 typedef struct Sending
 {
 	const char *queue;
-	PGconn	   *conn;
-	Line	   *lines;			/* the batch under construction, asked.batch places */
-	int			count;
-	size_t		bytes;
-	long		number;			/* of the line read last, from 1 */
-	long		sent;			/* committed, or with --atomic to be committed at the end */
-	int64_t		started;
-	int64_t		next_progress;
-	bool		progress;		/* a person looks at standard error */
+	PGconn *conn;
+	Line *lines; /* the batch under construction, asked.batch places */
+	int count;
+	size_t bytes;
+	long number; /* of the line read last, from 1 */
+	long sent;   /* committed, or with --atomic to be committed at the end */
+	int64_t started;
+	int64_t next_progress;
+	bool progress; /* a person looks at standard error */
 } Sending;
 
 /* ---- statements ---- */
 
 static const char send_one[] =
-	"select baton.send($1, $2::jsonb, headers => $3::jsonb, priority => coalesce($4::int, 0), "
-	"delay => $5::interval, deliver_at => $6::timestamptz, expires_in => $7::interval, "
-	"key => $8)";
+    "select baton.send($1, $2::jsonb, headers => $3::jsonb, priority => "
+    "coalesce($4::int, 0), "
+    "delay => $5::interval, deliver_at => $6::timestamptz, expires_in => $7::interval, "
+    "key => $8)";
 
 /* Each option is one value for all messages of the batch: an array of one. */
 static const char send_many[] =
-	"select from baton.send_batch($1, $2::jsonb[], "
-	"headers => case when $3::jsonb is not null then array[$3] end, "
-	"priority => case when $4::int is not null then array[$4] end, "
-	"delay => case when $5::interval is not null then array[$5] end, "
-	"deliver_at => case when $6::timestamptz is not null then array[$6] end, "
-	"expires_in => case when $7::interval is not null then array[$7] end, "
-	"key => case when $8::text is not null then array[$8] end)";
+    "select from baton.send_batch($1, $2::jsonb[], "
+    "headers => case when $3::jsonb is not null then array[$3] end, "
+    "priority => case when $4::int is not null then array[$4] end, "
+    "delay => case when $5::interval is not null then array[$5] end, "
+    "deliver_at => case when $6::timestamptz is not null then array[$6] end, "
+    "expires_in => case when $7::interval is not null then array[$7] end, "
+    "key => case when $8::text is not null then array[$8] end)";
 
 static PGresult *
 send_by(PGconn *conn, const char *sql, const char *queue, const char *payloads)
 {
-	return query_try(conn, QUERY(sql, queue, payloads, asked.headers, asked.priority,
-								 asked.delay, asked.deliver_at, asked.expires_in, asked.key));
+	return query_try(conn,
+	                 QUERY(sql, queue, payloads, asked.headers, asked.priority,
+	                       asked.delay, asked.deliver_at, asked.expires_in, asked.key));
 }
 
 /* A payload as it was typed or read: JSON, or with --text a string to be made JSON. */
 static char *
 make_payload(const char *bytes, size_t length)
 {
-	Text		payload = {0};
+	Text payload = {0};
 
 	if (asked.text)
 	{
-		Text		clean = {0};
+		Text clean = {0};
 
 		text_add_clean(&clean, bytes, length);
 		text_add_json(&payload, text_str(&clean));
@@ -109,14 +111,14 @@ make_payload(const char *bytes, size_t length)
 static void
 show_progress(Sending *s, bool last)
 {
-	int64_t		now = clock_ms();
-	double		seconds = (now - s->started) / 1000.0;
+	int64_t now = clock_ms();
+	double seconds = (now - s->started) / 1000.0;
 
 	if (!s->progress || (!last && now < s->next_progress))
 		return;
 	s->next_progress = now + PROGRESS_MS;
 	fprintf(stderr, "\r%ld sent, %.0f a second%s", s->sent,
-			seconds > 0 ? s->sent / seconds : 0, last ? "\n" : "   ");
+	        seconds > 0 ? s->sent / seconds : 0, last ? "\n" : "   ");
 }
 
 /* ---- what can't be sent ---- */
@@ -134,7 +136,7 @@ say_what_was_sent(const Sending *s)
 static void
 refuse(const Sending *s, const Line *line, const PGresult *error)
 {
-	ExitCode	code = query_exit_code(s->conn);
+	ExitCode code = query_exit_code(s->conn);
 
 	if (s->progress && s->sent > 0)
 		fputc('\n', stderr);
@@ -152,7 +154,7 @@ refuse(const Sending *s, const Line *line, const PGresult *error)
 static PGresult *
 try_payload(const Sending *s, const char *payload)
 {
-	PGresult   *result;
+	PGresult *result;
 
 	query_command(s->conn, "begin");
 	result = send_by(s->conn, send_one, s->queue, payload);
@@ -167,7 +169,7 @@ try_payload(const Sending *s, const char *payload)
 static void
 find_culprit(const Sending *s, const PGresult *error)
 {
-	PGresult   *harmless;
+	PGresult *harmless;
 
 	if (PQstatus(s->conn) != CONNECTION_OK)
 		refuse(s, NULL, error);
@@ -176,7 +178,7 @@ find_culprit(const Sending *s, const PGresult *error)
 	harmless = try_payload(s, "null");
 	for (int i = 0; !query_failed(harmless) && i < s->count; i++)
 	{
-		PGresult   *alone = try_payload(s, s->lines[i].payload);
+		PGresult *alone = try_payload(s, s->lines[i].payload);
 
 		if (query_failed(alone))
 			refuse(s, &s->lines[i], alone);
@@ -190,8 +192,8 @@ find_culprit(const Sending *s, const PGresult *error)
 static void
 flush_batch(Sending *s)
 {
-	Text		payloads = {0};
-	PGresult   *result;
+	Text payloads = {0};
+	PGresult *result;
 
 	if (s->count == 0)
 		return;
@@ -222,14 +224,15 @@ is_blank(const char *line, size_t length)
 static void
 add_line(Sending *s, const char *line, size_t length)
 {
-	Line	   *place = &s->lines[s->count];
+	Line *place = &s->lines[s->count];
 
 	s->number++;
 	if (is_blank(line, length))
 		return;
 	if (!asked.text && memchr(line, '\0', length))
 	{
-		fprintf(stderr, "baton: error: line %ld can't be sent: it has a zero byte\n", s->number);
+		fprintf(stderr, "baton: error: line %ld can't be sent: it has a zero byte\n",
+		        s->number);
 		say_what_was_sent(s);
 		exit(EXIT_INPUT);
 	}
@@ -245,7 +248,7 @@ static void
 read_lines(Sending *s, Lines *lines)
 {
 	const char *line;
-	size_t		length;
+	size_t length;
 
 	for (;;)
 		switch (lines_next(lines, &line, &length))
@@ -262,7 +265,8 @@ read_lines(Sending *s, Lines *lines)
 				flush_batch(s);
 				return;
 			case LINES_FAILED:
-				fprintf(stderr, "baton: error: could not read: %s\n", strerror(lines->error));
+				fprintf(stderr, "baton: error: could not read: %s\n",
+				        strerror(lines->error));
 				say_what_was_sent(s);
 				exit(EXIT_INPUT);
 		}
@@ -273,7 +277,7 @@ read_lines(Sending *s, Lines *lines)
 static int
 open_input(const char *path)
 {
-	int			fd;
+	int fd;
 
 	if (path == NULL || strcmp(path, "-") == 0)
 		return STDIN_FILENO;
@@ -286,10 +290,11 @@ open_input(const char *path)
 static int
 send_lines(const char *queue, const char *path)
 {
-	Lines		lines = {.fd = open_input(path)};
-	Sending		s = {.queue = queue, .started = clock_ms(),
-					 .progress = isatty(STDERR_FILENO) && !want_quiet,
-					 .lines = mem_alloc(sizeof(Line) * asked.batch)};
+	Lines lines = {.fd = open_input(path)};
+	Sending s = {.queue = queue,
+	             .started = clock_ms(),
+	             .progress = isatty(STDERR_FILENO) && !want_quiet,
+	             .lines = mem_alloc(sizeof(Line) * asked.batch)};
 
 	s.conn = connection_open("baton send");
 	if (asked.atomic)
@@ -310,9 +315,9 @@ send_lines(const char *queue, const char *path)
 static int
 send_single(const char *queue, const char *bytes)
 {
-	PGconn	   *conn = connection_open("baton send");
-	char	   *payload = make_payload(bytes, strlen(bytes));
-	PGresult   *result = send_by(conn, send_one, queue, payload);
+	PGconn *conn = connection_open("baton send");
+	char *payload = make_payload(bytes, strlen(bytes));
+	PGresult *result = send_by(conn, send_one, queue, payload);
 
 	if (query_failed(result))
 	{
@@ -338,53 +343,58 @@ run_send(int argc, char **argv)
 	if (payload && strcmp(payload, "-") != 0)
 		return send_single(argv[0], payload);
 	if (!payload && !asked.file && isatty(STDIN_FILENO))
-		usage_error(&command_send, "a payload is missing (\"-\" reads lines from the terminal)");
+		usage_error(&command_send,
+		            "a payload is missing (\"-\" reads lines from the terminal)");
 	return send_lines(argv[0], asked.file);
 }
 
 static const Option options[] = {
-	{"file", 'f', OPTION_STRING, "FILE", &asked.file, 0, 0,
-	 "a payload a line from this file; \"-\": standard input"},
-	{"text", 0, OPTION_FLAG, NULL, &asked.text, 0, 0,
-	 "payloads are plain text and become JSON strings"},
-	{"batch", 0, OPTION_COUNT, "N", &asked.batch, 1, 10000,
-	 "lines that are sent in one transaction (500)"},
-	{"atomic", 0, OPTION_FLAG, NULL, &asked.atomic, 0, 0,
-	 "all lines in one transaction: all are sent, or none"},
-	{"headers", 0, OPTION_STRING, "JSON", &asked.headers, 0, 0, "headers, for each message"},
-	{"priority", 0, OPTION_STRING, "0-9", &asked.priority, 0, 0, "higher comes first (0)"},
-	{"delay", 0, OPTION_STRING, "TIME", &asked.delay, 0, 0,
-	 "deliver after this time: '90 s', '2 hours'"},
-	{"deliver-at", 0, OPTION_STRING, "WHEN", &asked.deliver_at, 0, 0,
-	 "deliver at this moment: '2026-12-31 23:59+01'"},
-	{"expires-in", 0, OPTION_STRING, "TIME", &asked.expires_in, 0, 0,
-	 "of no use any more after this time"},
-	{"key", 'k', OPTION_STRING, "KEY", &asked.key, 0, 0,
-	 "messages of one key are worked in order"},
-	{0},
+    {"file", 'f', OPTION_STRING, "FILE", &asked.file, 0, 0,
+     "a payload a line from this file; \"-\": standard input"},
+    {"text", 0, OPTION_FLAG, NULL, &asked.text, 0, 0,
+     "payloads are plain text and become JSON strings"},
+    {"batch", 0, OPTION_COUNT, "N", &asked.batch, 1, 10000,
+     "lines that are sent in one transaction (500)"},
+    {"atomic", 0, OPTION_FLAG, NULL, &asked.atomic, 0, 0,
+     "all lines in one transaction: all are sent, or none"},
+    {"headers", 0, OPTION_STRING, "JSON", &asked.headers, 0, 0,
+     "headers, for each message"},
+    {"priority", 0, OPTION_STRING, "0-9", &asked.priority, 0, 0,
+     "higher comes first (0)"},
+    {"delay", 0, OPTION_STRING, "TIME", &asked.delay, 0, 0,
+     "deliver after this time: '90 s', '2 hours'"},
+    {"deliver-at", 0, OPTION_STRING, "WHEN", &asked.deliver_at, 0, 0,
+     "deliver at this moment: '2026-12-31 23:59+01'"},
+    {"expires-in", 0, OPTION_STRING, "TIME", &asked.expires_in, 0, 0,
+     "of no use any more after this time"},
+    {"key", 'k', OPTION_STRING, "KEY", &asked.key, 0, 0,
+     "messages of one key are worked in order"},
+    {0},
 };
 
 static const char *const examples[] = {
-	"baton send mail '{\"to\": \"you@example.org\"}'",
-	"baton send mail --file orders.jsonl --atomic",
-	"find /srv/scans -name '*.pdf' | baton send scans - --text",
-	"tail -f access.log | baton send hits - --text",
-	NULL,
+    "baton send mail '{\"to\": \"you@example.org\"}'",
+    "baton send mail --file orders.jsonl --atomic",
+    "find /srv/scans -name '*.pdf' | baton send scans - --text",
+    "tail -f access.log | baton send hits - --text",
+    NULL,
 };
 
 const Command command_send = {
-	.name = "send",
-	.arguments = "QUEUE [PAYLOAD | -]",
-	.least = 1,
-	.most = 2,
-	.summary = "send one message, or one a line from a file or a pipe",
-	.description =
-		"A payload is JSON. One: its id is printed. Lines: each batch is a transaction of its\n"
-		"own; a batch with a line that can't be sent is refused as a whole, the line is\n"
-		"named, and what was sent before stays sent (with --atomic: nothing is). Blank lines\n"
-		"are skipped. A pipe that pauses doesn't hold back what it has written.",
-	.options = options,
-	.examples = examples,
-	.connects = true,
-	.run = run_send,
+    .name = "send",
+    .arguments = "QUEUE [PAYLOAD | -]",
+    .least = 1,
+    .most = 2,
+    .summary = "send one message, or one a line from a file or a pipe",
+    .description =
+        "A payload is JSON. One: its id is printed. Lines: each batch is a transaction "
+        "of its\n"
+        "own; a batch with a line that can't be sent is refused as a whole, the line is\n"
+        "named, and what was sent before stays sent (with --atomic: nothing is). Blank "
+        "lines\n"
+        "are skipped. A pipe that pauses doesn't hold back what it has written.",
+    .options = options,
+    .examples = examples,
+    .connects = true,
+    .run = run_send,
 };

@@ -27,16 +27,16 @@ static struct
 	const char *directory;
 	const char *socket;
 	const char *bindir;
-	int			port;
-	bool		background;
-}			asked;
+	int port;
+	bool background;
+} asked;
 
 typedef struct Up
 {
-	Cluster		cluster;
+	Cluster cluster;
 	Installation installation;
-	int			report;			/* background: pipe to the process the user waits for; else -1 */
-	bool		reported;
+	int report; /* background: pipe to the process the user waits for; else -1 */
+	bool reported;
 } Up;
 
 /* ---- the database ---- */
@@ -44,9 +44,9 @@ typedef struct Up
 static PGconn *
 connect_to(const Cluster *cluster, const char *database)
 {
-	char	   *conninfo = cluster_conninfo(cluster, database);
-	char	   *error = NULL;
-	PGconn	   *conn = connection_try(conninfo, &error);
+	char *conninfo = cluster_conninfo(cluster, database);
+	char *error = NULL;
+	PGconn *conn = connection_try(conninfo, &error);
 
 	if (conn == NULL)
 		die(EXIT_CONNECTION, "%s", error);
@@ -57,9 +57,9 @@ connect_to(const Cluster *cluster, const char *database)
 static void
 make_database(const Cluster *cluster)
 {
-	PGconn	   *conn = connect_to(cluster, "postgres");
-	PGresult   *found = query_run(
-		conn, QUERY("select from pg_database where datname = $1", CLUSTER_DATABASE));
+	PGconn *conn = connect_to(cluster, "postgres");
+	PGresult *found = query_run(
+	    conn, QUERY("select from pg_database where datname = $1", CLUSTER_DATABASE));
 
 	if (PQntuples(found) == 0)
 		query_command(conn, "create database " CLUSTER_DATABASE);
@@ -71,15 +71,15 @@ make_database(const Cluster *cluster)
 static char *
 make_extension(const Cluster *cluster)
 {
-	PGconn	   *conn = connect_to(cluster, CLUSTER_DATABASE);
-	PGresult   *result;
-	char	   *version;
+	PGconn *conn = connect_to(cluster, CLUSTER_DATABASE);
+	PGresult *result;
+	char *version;
 
 	query_command(conn, "set client_min_messages = warning");
 	query_command(conn, "create extension if not exists baton");
 	query_command(conn, "alter extension baton update");
-	result = query_run(conn, QUERY("select extversion from pg_extension where extname = $1",
-								   "baton"));
+	result = query_run(
+	    conn, QUERY("select extversion from pg_extension where extname = $1", "baton"));
 	version = mem_copy(PQgetvalue(result, 0, 0));
 	PQclear(result);
 	PQfinish(conn);
@@ -91,8 +91,8 @@ make_extension(const Cluster *cluster)
 static void
 say_how_to_connect(const Cluster *cluster, const char *conninfo)
 {
-	char	   *usual = cluster_default_directory();
-	bool		found_alone = strcmp(usual, cluster->directory) == 0;
+	char *usual = cluster_default_directory();
+	bool found_alone = strcmp(usual, cluster->directory) == 0;
 
 	printf("  psql  \"%s\"\n", conninfo);
 	printf("  baton queue -d \"%s\"\n", conninfo);
@@ -100,7 +100,7 @@ say_how_to_connect(const Cluster *cluster, const char *conninfo)
 		puts("  (this user's baton commands find this server without -d)");
 	if (cluster->port)
 	{
-		char	   *tcp = cluster_conninfo_tcp(cluster, CLUSTER_DATABASE);
+		char *tcp = cluster_conninfo_tcp(cluster, CLUSTER_DATABASE);
 
 		printf("  by TCP: \"%s\"\n", tcp);
 		free(tcp);
@@ -112,9 +112,9 @@ say_how_to_connect(const Cluster *cluster, const char *conninfo)
 static void
 leave_terminal(Up *up)
 {
-	char	   *path = mem_format("%s/up.log", up->cluster.log);
-	int			log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	int			nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+	char *path = mem_format("%s/up.log", up->cluster.log);
+	int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	(void) fflush(stdout);
 	dup2(nothing, STDIN_FILENO);
@@ -131,17 +131,17 @@ leave_terminal(Up *up)
 static void
 server_ready(void *arg)
 {
-	Up		   *up = arg;
-	char	   *conninfo = cluster_conninfo(&up->cluster, CLUSTER_DATABASE);
-	char	   *version;
+	Up *up = arg;
+	char *conninfo = cluster_conninfo(&up->cluster, CLUSTER_DATABASE);
+	char *version;
 
 	make_database(&up->cluster);
 	version = make_extension(&up->cluster);
 	cluster_announce(&up->cluster, conninfo);
 	if (!up->reported)
 	{
-		printf("PostgreSQL %s with baton %s runs in %s\n", up->installation.version, version,
-			   up->cluster.directory);
+		printf("PostgreSQL %s with baton %s runs in %s\n", up->installation.version,
+		       version, up->cluster.directory);
 		say_how_to_connect(&up->cluster, conninfo);
 		if (up->report < 0)
 			puts("Ctrl-C stops it; started again it goes on with what it has.");
@@ -161,8 +161,8 @@ refuse_root(void)
 {
 	if (geteuid() == 0)
 		die_hint(EXIT_MISSING,
-				 "As an ordinary user, for example: runuser -u postgres -- baton up",
-				 "PostgreSQL can't be run by root");
+		         "As an ordinary user, for example: runuser -u postgres -- baton up",
+		         "PostgreSQL can't be run by root");
 }
 
 /*
@@ -172,10 +172,10 @@ refuse_root(void)
 static int
 go_to_background(void)
 {
-	int			fds[2];
-	char		word;
-	int			status;
-	pid_t		pid;
+	int fds[2];
+	char word;
+	int status;
+	pid_t pid;
 
 	if (pipe2(fds, O_CLOEXEC) != 0 || (pid = fork()) < 0)
 		die(EXIT_ERROR, "could not go to the background: %s", strerror(errno));
@@ -197,12 +197,12 @@ go_to_background(void)
 static int
 already_running(const Cluster *cluster)
 {
-	char	   *conninfo = NULL;
+	char *conninfo = NULL;
 
 	if (!asked.background)
 		die_hint(EXIT_ERROR, "\"baton down\" stops it.",
-				 "it runs already in %s (process %d)", cluster->directory,
-				 (int) cluster_holder(cluster));
+		         "it runs already in %s (process %d)", cluster->directory,
+		         (int) cluster_holder(cluster));
 	while (conninfo == NULL && cluster_holder(cluster) != 0)
 	{
 		conninfo = cluster_announced(cluster);
@@ -211,7 +211,7 @@ already_running(const Cluster *cluster)
 	if (conninfo == NULL)
 		die(EXIT_ERROR, "the one that was starting in %s has ended", cluster->directory);
 	printf("Runs already in %s (process %d)\n", cluster->directory,
-		   (int) cluster_holder(cluster));
+	       (int) cluster_holder(cluster));
 	say_how_to_connect(cluster, conninfo);
 	free(conninfo);
 	return EXIT_OK;
@@ -220,7 +220,7 @@ already_running(const Cluster *cluster)
 static int
 run_up(int argc, char **argv)
 {
-	Up			up = {.report = -1};
+	Up up = {.report = -1};
 
 	(void) argc, (void) argv;
 	refuse_root();
@@ -243,37 +243,38 @@ run_up(int argc, char **argv)
 }
 
 static const Option options[] = {
-	{"directory", 'D', OPTION_STRING, "DIR", &asked.directory, 0, 0,
-	 "where the cluster is, or is made (~/.local/share/baton)"},
-	{"port", 'p', OPTION_COUNT, "PORT", &asked.port, 1, 65535,
-	 "listen on 127.0.0.1 too, with a password (DIR/pgpass)"},
-	{"background", 'b', OPTION_FLAG, NULL, &asked.background, 0, 0,
-	 "return when the server is ready; \"baton down\" stops it"},
-	{"bindir", 0, OPTION_STRING, "DIR", &asked.bindir, 0, 0,
-	 "PostgreSQL's programs, else by $PG_CONFIG, else Debian's newest"},
-	{"socket", 0, OPTION_STRING, "DIR", &asked.socket, 0, 0,
-	 "directory of the Unix socket (DIR/socket)"},
-	{0},
+    {"directory", 'D', OPTION_STRING, "DIR", &asked.directory, 0, 0,
+     "where the cluster is, or is made (~/.local/share/baton)"},
+    {"port", 'p', OPTION_COUNT, "PORT", &asked.port, 1, 65535,
+     "listen on 127.0.0.1 too, with a password (DIR/pgpass)"},
+    {"background", 'b', OPTION_FLAG, NULL, &asked.background, 0, 0,
+     "return when the server is ready; \"baton down\" stops it"},
+    {"bindir", 0, OPTION_STRING, "DIR", &asked.bindir, 0, 0,
+     "PostgreSQL's programs, else by $PG_CONFIG, else Debian's newest"},
+    {"socket", 0, OPTION_STRING, "DIR", &asked.socket, 0, 0,
+     "directory of the Unix socket (DIR/socket)"},
+    {0},
 };
 
 static const char *const examples[] = {
-	"baton up",
-	"baton up -D /srv/baton --port 5433",
-	"baton up --background && baton queue create mail && baton send mail '{\"to\": \"you\"}'",
-	NULL,
+    "baton up",
+    "baton up -D /srv/baton --port 5433",
+    "baton up --background && baton queue create mail && baton send mail '{\"to\": "
+    "\"you\"}'",
+    NULL,
 };
 
 const Command command_up = {
-	.name = "up",
-	.arguments = "",
-	.summary = "start a PostgreSQL server of one's own, with the extension",
-	.description =
-		"Makes a private cluster if there is none yet, starts it, creates the database\n"
-		"\"baton\" with the extension, says how to connect, and keeps it running until\n"
-		"Ctrl-C or SIGTERM. Only the user who runs it can connect: by a socket in a\n"
-		"directory of mode 0700, with --port on loopback too. Your own settings go into\n"
-		"DIR/data/postgresql.conf, at the end.",
-	.options = options,
-	.examples = examples,
-	.run = run_up,
+    .name = "up",
+    .arguments = "",
+    .summary = "start a PostgreSQL server of one's own, with the extension",
+    .description =
+        "Makes a private cluster if there is none yet, starts it, creates the database\n"
+        "\"baton\" with the extension, says how to connect, and keeps it running until\n"
+        "Ctrl-C or SIGTERM. Only the user who runs it can connect: by a socket in a\n"
+        "directory of mode 0700, with --port on loopback too. Your own settings go into\n"
+        "DIR/data/postgresql.conf, at the end.",
+    .options = options,
+    .examples = examples,
+    .run = run_up,
 };

@@ -28,16 +28,16 @@ static void
 fill_parameters(Parameters *p, const char *application)
 {
 	const char *const pairs[][2] = {
-		{"connect_timeout", getenv("PGCONNECT_TIMEOUT") ? NULL : "10"},
-		{"keepalives_idle", "20"},
-		{"keepalives_interval", "10"},
-		{"keepalives_count", "3"},
-		{"tcp_user_timeout", "60000"},
-		{"fallback_application_name", application},
-		{"dbname", connection_string},
-		{"client_encoding", "UTF8"},
+	    {"connect_timeout", getenv("PGCONNECT_TIMEOUT") ? NULL : "10"},
+	    {"keepalives_idle", "20"},
+	    {"keepalives_interval", "10"},
+	    {"keepalives_count", "3"},
+	    {"tcp_user_timeout", "60000"},
+	    {"fallback_application_name", application},
+	    {"dbname", connection_string},
+	    {"client_encoding", "UTF8"},
 	};
-	int			n = 0;
+	int n = 0;
 
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
 		if (pairs[i][1])
@@ -51,7 +51,7 @@ fill_parameters(Parameters *p, const char *application)
 static void
 take_notice(void *arg, const char *message)
 {
-	size_t		length = strcspn(message, "\n");
+	size_t length = strcspn(message, "\n");
 
 	(void) arg;
 	log_message(LOG_INFO, "notice", "%.*s", (int) length, message);
@@ -60,8 +60,8 @@ take_notice(void *arg, const char *message)
 bool
 connection_in_environment(void)
 {
-	static const char *const names[] = {"PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE",
-										"PGSERVICE", "PGUSER"};
+	static const char *const names[] = {"PGHOST",     "PGHOSTADDR", "PGPORT",
+	                                    "PGDATABASE", "PGSERVICE",  "PGUSER"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (getenv(names[i]))
@@ -72,13 +72,14 @@ connection_in_environment(void)
 char *
 connection_error(const PGconn *conn)
 {
-	char	   *message = mem_copy(PQerrorMessage(conn));
-	size_t		length = strlen(message);
+	char *message = mem_copy(PQerrorMessage(conn));
+	size_t length = strlen(message);
 
 	while (length > 0 && message[length - 1] == '\n')
 		message[--length] = '\0';
+	/* libpq indents its second line by a tab. */
 	for (char *p = message; *p; p++)
-		if (*p == '\n')
+		if (*p == '\n' || *p == '\t')
 			*p = ' ';
 	return message;
 }
@@ -86,8 +87,8 @@ connection_error(const PGconn *conn)
 PGconn *
 connection_open(const char *application)
 {
-	Parameters	p;
-	PGconn	   *conn;
+	Parameters p;
+	PGconn *conn;
 
 	fill_parameters(&p, application);
 	conn = PQconnectdbParams(p.names, p.values, 1);
@@ -97,17 +98,18 @@ connection_open(const char *application)
 		return conn;
 	}
 	if (connection_string == NULL && !connection_in_environment())
-		die_hint(EXIT_CONNECTION,
-				 "Say which database: -d 'host=... dbname=...', or PGHOST, PGDATABASE and so "
-				 "on. \"baton up\" starts a server of your own.",
-				 "%s", connection_error(conn));
+		die_hint(
+		    EXIT_CONNECTION,
+		    "Say which database: -d 'host=... dbname=...', or PGHOST, PGDATABASE and so "
+		    "on. \"baton up\" starts a server of your own.",
+		    "%s", connection_error(conn));
 	die(EXIT_CONNECTION, "%s", connection_error(conn));
 }
 
 PGconn *
 connection_try(const char *conninfo, char **error)
 {
-	PGconn	   *conn = PQconnectdb(conninfo);
+	PGconn *conn = PQconnectdb(conninfo);
 
 	if (PQstatus(conn) == CONNECTION_OK)
 	{
@@ -122,8 +124,8 @@ connection_try(const char *conninfo, char **error)
 PGconn *
 connection_start(const char *application)
 {
-	Parameters	p;
-	PGconn	   *conn;
+	Parameters p;
+	PGconn *conn;
 
 	fill_parameters(&p, application);
 	conn = PQconnectStartParams(p.names, p.values, 1);

@@ -26,10 +26,11 @@ static void link_ready(void *arg);
 static void
 log_loss(const Link *link)
 {
-	char	   *error = connection_error(link->conn);
-	LogLine		line;
+	char *error = connection_error(link->conn);
+	LogLine line;
 
-	log_begin(&line, LOG_WARNING, link->state == LINK_CONNECTING ? "not_connected" : "disconnected");
+	log_begin(&line, LOG_WARNING,
+	          link->state == LINK_CONNECTING ? "not_connected" : "disconnected");
 	log_string(&line, "link", link->name);
 	log_number(&line, "retry_ms", link->pause_ms);
 	log_string(&line, "message", error);
@@ -53,13 +54,13 @@ link_drop(Link *link)
 static void
 link_lost(Link *link)
 {
-	LinkState	was = link->state;
-	int64_t		pause = link->pause_ms + random() % (link->pause_ms / 2 + 1);
+	LinkState was = link->state;
+	int64_t pause = link->pause_ms + random() % (link->pause_ms / 2 + 1);
 
 	log_loss(link);
 	link_drop(link);
-	link->pause_ms = link->pause_ms * 2 < LONGEST_PAUSE_MS ? link->pause_ms * 2
-		: LONGEST_PAUSE_MS;
+	link->pause_ms =
+	    link->pause_ms * 2 < LONGEST_PAUSE_MS ? link->pause_ms * 2 : LONGEST_PAUSE_MS;
 	loop_timer(&link->retry, pause, link_connect, link);
 	if (was == LINK_BUSY)
 		link->answer(link->answer_arg, NULL);
@@ -81,7 +82,7 @@ link_idle(Link *link)
 static void
 log_return(const Link *link)
 {
-	LogLine		line;
+	LogLine line;
 
 	log_begin(&line, LOG_WARNING, "connected");
 	log_string(&line, "link", link->name);
@@ -95,14 +96,15 @@ log_return(const Link *link)
 static void
 link_advance(void *arg)
 {
-	Link	   *link = arg;
+	Link *link = arg;
 	PostgresPollingStatusType step;
 
 	loop_unwatch(&link->io);
 	step = PQconnectPoll(link->conn);
 	if (step == PGRES_POLLING_READING || step == PGRES_POLLING_WRITING)
 		loop_watch(&link->io, PQsocket(link->conn),
-				   step == PGRES_POLLING_READING ? EPOLLIN : EPOLLOUT, link_advance, link);
+		           step == PGRES_POLLING_READING ? EPOLLIN : EPOLLOUT, link_advance,
+		           link);
 	else if (step != PGRES_POLLING_OK || PQsetnonblocking(link->conn, 1) != 0)
 		link_lost(link);
 	else
@@ -123,7 +125,7 @@ link_give_up(void *arg)
 static void
 link_connect(void *arg)
 {
-	Link	   *link = arg;
+	Link *link = arg;
 
 	link->conn = connection_start(link->application);
 	link->state = LINK_CONNECTING;
@@ -151,7 +153,7 @@ link_adopt(Link *link, PGconn *conn)
 static void
 link_answer(Link *link)
 {
-	PGresult   *result = link->result;
+	PGresult *result = link->result;
 
 	link->result = NULL;
 	link->state = LINK_IDLE;
@@ -163,12 +165,12 @@ link_answer(Link *link)
 static bool
 link_flush(Link *link)
 {
-	int			left = PQflush(link->conn);
+	int left = PQflush(link->conn);
 
 	if (left < 0)
 		return false;
-	loop_watch(&link->io, PQsocket(link->conn), left ? EPOLLIN | EPOLLOUT : EPOLLIN, link_ready,
-			   link);
+	loop_watch(&link->io, PQsocket(link->conn), left ? EPOLLIN | EPOLLOUT : EPOLLIN,
+	           link_ready, link);
 	return true;
 }
 
@@ -176,7 +178,7 @@ link_flush(Link *link)
 static void
 link_ready(void *arg)
 {
-	Link	   *link = arg;
+	Link *link = arg;
 
 	if (!PQconsumeInput(link->conn) || !link_flush(link))
 	{
@@ -185,7 +187,7 @@ link_ready(void *arg)
 	}
 	while (link->state == LINK_BUSY && !PQisBusy(link->conn))
 	{
-		PGresult   *result = PQgetResult(link->conn);
+		PGresult *result = PQgetResult(link->conn);
 
 		if (result == NULL)
 		{
@@ -203,8 +205,9 @@ link_ready(void *arg)
 bool
 link_send(Link *link, Query query, LinkAnswer answer, void *arg)
 {
-	if (!PQsendQueryParams(link->conn, query.sql, query.count, NULL, query.values, NULL, NULL, 0) ||
-		!link_flush(link))
+	if (!PQsendQueryParams(link->conn, query.sql, query.count, NULL, query.values, NULL,
+	                       NULL, 0) ||
+	    !link_flush(link))
 	{
 		link_lost(link);
 		return false;
@@ -218,9 +221,9 @@ link_send(Link *link, Query query, LinkAnswer answer, void *arg)
 void
 link_cancel(Link *link)
 {
-	PGcancel   *cancel = PQgetCancel(link->conn);
-	pid_t		pid = cancel ? fork() : -1;
-	char		error[256];
+	PGcancel *cancel = PQgetCancel(link->conn);
+	pid_t pid = cancel ? fork() : -1;
+	char error[256];
 
 	if (pid == 0)
 	{

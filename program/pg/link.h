@@ -25,26 +25,26 @@ typedef enum LinkState
 } LinkState;
 
 /* Called once a statement; result is NULL when the connection was lost under it. */
-typedef void (*LinkAnswer) (void *arg, const PGresult *result);
+typedef void (*LinkAnswer)(void *arg, const PGresult *result);
 
 typedef struct Link
 {
 	/* set by the owner before link_adopt() */
-	const char *name;			/* for the log */
-	const char *application;	/* application_name */
-	LoopHandler went_up;		/* connected again; not called by link_adopt */
-	LoopHandler went_down;		/* lost; after the answer NULL of a statement under way */
-	void	   *arg;
+	const char *name;        /* for the log */
+	const char *application; /* application_name */
+	LoopHandler went_up;     /* connected again; not called by link_adopt */
+	LoopHandler went_down;   /* lost; after the answer NULL of a statement under way */
+	void *arg;
 
 	/* private to link.c, except that state may be read */
-	LinkState	state;
-	PGconn	   *conn;			/* NULL when down */
-	LoopSource	io;
-	LoopTimer	retry;			/* when down: connect again; when connecting: give up */
-	int64_t		pause_ms;		/* before the next try */
-	LinkAnswer	answer;			/* of the statement under way */
-	void	   *answer_arg;
-	PGresult   *result;			/* its last result so far */
+	LinkState state;
+	PGconn *conn; /* NULL when down */
+	LoopSource io;
+	LoopTimer retry;   /* when down: connect again; when connecting: give up */
+	int64_t pause_ms;  /* before the next try */
+	LinkAnswer answer; /* of the statement under way */
+	void *answer_arg;
+	PGresult *result; /* its last result so far */
 } Link;
 
 /* Takes over an open connection; state becomes idle. */

@@ -22,18 +22,18 @@
 static bool
 is_number(Oid type)
 {
-	return type == INT8_OID || type == INT2_OID || type == INT4_OID || type == FLOAT8_OID ||
-		type == NUMERIC_OID;
+	return type == INT8_OID || type == INT2_OID || type == INT4_OID ||
+	       type == FLOAT8_OID || type == NUMERIC_OID;
 }
 
 static size_t
 column_width(const PGresult *result, int column)
 {
-	size_t		width = text_width(PQfname(result, column));
+	size_t width = text_width(PQfname(result, column));
 
 	for (int row = 0; row < PQntuples(result); row++)
 	{
-		size_t		w = text_width(PQgetvalue(result, row, column));
+		size_t w = text_width(PQgetvalue(result, row, column));
 
 		if (w > width)
 			width = w;
@@ -44,7 +44,7 @@ column_width(const PGresult *result, int column)
 static void
 print_cell(const char *value, size_t width, bool right, bool last)
 {
-	int			padding = (int) (width - text_width(value));
+	int padding = (int) (width - text_width(value));
 
 	if (right)
 		printf("%*s%s", padding, "", value);
@@ -56,15 +56,15 @@ print_cell(const char *value, size_t width, bool right, bool last)
 void
 print_table(const PGresult *result)
 {
-	size_t		widths[MAX_COLUMNS];
-	int			columns = PQnfields(result) < MAX_COLUMNS ? PQnfields(result) : MAX_COLUMNS;
+	size_t widths[MAX_COLUMNS];
+	int columns = PQnfields(result) < MAX_COLUMNS ? PQnfields(result) : MAX_COLUMNS;
 
 	for (int c = 0; c < columns; c++)
 		widths[c] = column_width(result, c);
 	for (int row = -1; row < PQntuples(result); row++)
 		for (int c = 0; c < columns; c++)
-			print_cell(row < 0 ? PQfname(result, c) : PQgetvalue(result, row, c), widths[c],
-					   is_number(PQftype(result, c)), c == columns - 1);
+			print_cell(row < 0 ? PQfname(result, c) : PQgetvalue(result, row, c),
+			           widths[c], is_number(PQftype(result, c)), c == columns - 1);
 }
 
 void

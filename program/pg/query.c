@@ -10,16 +10,20 @@
 
 #include "pg/connection.h"
 
+#define NO_EXTENSION                                                                     \
+	"Is this the right database? CREATE EXTENSION baton, or ALTER EXTENSION baton "      \
+	"UPDATE."
+
 /* What we can say where the server knows no hint. */
 static const struct
 {
 	const char *sqlstate;
 	const char *hint;
-}			hints[] = {
-	{"3F000", "This database has no schema \"baton\": CREATE EXTENSION baton."},
-	{"42883", "Is the extension there, and of this version? CREATE or ALTER EXTENSION baton."},
-	{"42P01", "Is the extension there, and of this version? CREATE or ALTER EXTENSION baton."},
-	{"42704", "\"baton queue\" lists the queues; \"baton queue create NAME\" makes one."},
+} hints[] = {
+    {"3F000", NO_EXTENSION},
+    {"42883", NO_EXTENSION},
+    {"42P01", NO_EXTENSION},
+    {"42704", "\"baton queue\" lists the queues; \"baton queue create NAME\" makes one."},
 };
 
 PGresult *
@@ -39,7 +43,7 @@ query_failed(const PGresult *result)
 PGresult *
 query_run(PGconn *conn, Query query)
 {
-	PGresult   *result = query_try(conn, query);
+	PGresult *result = query_try(conn, query);
 
 	if (query_failed(result))
 	{
@@ -52,7 +56,7 @@ query_run(PGconn *conn, Query query)
 void
 query_command(PGconn *conn, const char *sql)
 {
-	PQclear(query_run(conn, (Query) {.sql = sql}));
+	PQclear(query_run(conn, (Query){.sql = sql}));
 }
 
 const char *
@@ -94,7 +98,7 @@ query_complain(const PGconn *conn, const PGresult *result)
 		fprintf(stderr, "baton: error: %s (%s)\n", message, query_sqlstate(result));
 	else
 	{
-		char	   *error = connection_error(conn);
+		char *error = connection_error(conn);
 
 		fprintf(stderr, "baton: error: %s\n", error);
 		free(error);

@@ -15,7 +15,7 @@
 typedef struct Query
 {
 	const char *sql;
-	int			count;			/* of values */
+	int count; /* of values */
 	const char *const *values;
 } Query;
 
@@ -44,9 +44,9 @@ extern ExitCode query_exit_code(const PGconn *conn);
 extern const char *query_value(const PGresult *result, int row, int column);
 
 /* A Query in place: QUERY("select $1", value). */
-#define QUERY(text, ...) \
-	((Query) {(text), \
-			  sizeof((const char *const[]){NULL, __VA_ARGS__}) / sizeof(char *) - 1, \
-			  ((const char *const[]){NULL, __VA_ARGS__}) + 1})
+#define QUERY(text, ...)                                                                 \
+	((Query){(text),                                                                     \
+	         sizeof((const char *const[]){NULL, __VA_ARGS__}) / sizeof(char *) - 1,      \
+	         ((const char *const[]){NULL, __VA_ARGS__}) + 1})
 
 #endif

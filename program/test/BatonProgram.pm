@@ -17,8 +17,13 @@ use Time::HiRes qw(time);
 our @EXPORT = qw(baton_node baton baton_in start_baton stop_baton wait_until wait_sql
   alive slurp signal_baton $program $patience);
 
+# The program says who it is by itself.
+delete $ENV{PGAPPNAME};
+
 our $program  = $ENV{BATON} || 'baton';
 our $patience = 60;
+
+my %running;	# what start_baton started, by process id
 
 # A server with the extension; the program finds it by the environment.
 sub baton_node
@@ -60,8 +65,12 @@ sub start_baton
 	$self->{run} = start([ $program, @arguments ], '<', \$self->{in}, '>', \$self->{out},
 		'2>', \$self->{err}, timeout(3 * $patience));
 	$self->{pid} = $self->{run}{KIDS}[0]{PID};
+	$running{ $self->{pid} } = 1;
 	return $self;
 }
+
+# A test that dies leaves nothing behind.
+END { kill('KILL', keys %running); }
 
 sub signal_baton
 {
@@ -76,6 +85,7 @@ sub stop_baton
 
 	signal_baton($self, $signal) if $signal;
 	finish($self->{run});
+	delete $running{ $self->{pid} };
 	return ($? & 127) ? 128 + ($? & 127) : $? >> 8;
 }
 
@@ -87,7 +97,8 @@ sub wait_until
 
 	while (time < $end)
 	{
-		$_->{run}->pump_nb foreach @handles;
+		# One that has ended can't be pumped any more.
+		eval { $_->{run}->pump_nb } foreach @handles;
 		return 1 if $condition->();
 		select(undef, undef, undef, 0.02);
 	}

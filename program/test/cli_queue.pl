@@ -7,6 +7,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use BatonProgram;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = baton_node('queue');
@@ -75,6 +76,24 @@ my $name = q{it's "a" \\queue; drop};
 is($code, 0, 'any name') or diag($err);
 ($code, $out) = baton('queue', $name);
 like($out, qr/\Q$name\E/, '... is found again');
+
+# libpq's ways to say where.
+{
+	my $services = PostgreSQL::Test::Utils::tempdir() . '/services';
+	append_to_file($services, "[mine]\nhost=$ENV{PGHOST}\nport=$ENV{PGPORT}\ndbname=postgres\n");
+	local %ENV = %ENV;
+	my ($host, $port) = delete @ENV{qw(PGHOST PGPORT PGDATABASE)};
+	$ENV{PGSERVICEFILE} = $services;
+	foreach my $where ('service=mine', "postgresql:///postgres?host=$host&port=$port",
+		"host=$host port=$port dbname=postgres")
+	{
+		($code, $out, $err) = baton('queue', '-d', $where);
+		like($out, qr/^pay /m, "-d $where") or diag($err);
+	}
+	$ENV{PGSERVICE} = 'mine';
+	($code, $out, $err) = baton('queue');
+	like($out, qr/^pay /m, 'PGSERVICE') or diag($err);
+}
 
 $node->safe_psql('postgres', 'create database bare');
 ($code, $out, $err) = baton('queue', '-d', 'bare');

@@ -141,6 +141,22 @@ is(stop_baton($_, 'TERM'), 0, 'a worker ends well') foreach @workers;
 my @ledger = sort { $a <=> $b } split(/\n/, join('', map { slurp("$dir/ledger.$_") } 1 .. 3));
 is_deeply(\@ledger, [ 1 .. 600 ], '... each once');
 
+# A role that may do no more than send and receive.
+$node->safe_psql('postgres', 'create role plain login; grant usage on schema baton to plain');
+baton('queue', 'create', 'plain');
+my @plain = ('-d', 'user=plain dbname=postgres');
+baton('send', 'plain', '1', @plain);
+$worker = start_baton('work', 'plain', '-e', 'true', @plain);
+ok(wait_sql($node, q{select status from baton.message where queue = 'plain'}, 'completed', $worker),
+	'a role that may not look at queues can work');
+is(stop_baton($worker, 'TERM'), 0, '... the worker ends well');
+($code, $out, $err) = baton('queue', 'create', 'more', @plain);
+is($code, 1, '... and no more than that');
+like($err, qr/permission denied .*\(42501\)/, '... with SQLSTATE');
+
+is($node->safe_psql('postgres', q{select ok from baton.health where item like '%other sessions%'}), 't',
+	'no worker settles by another session than the one that claimed');
+
 # What won't get better ends it.
 ($code, $out, $err) = baton('work', 'nope', '-e', 'true');
 is($code, 1, 'no such queue');

@@ -29,12 +29,12 @@
 static int
 make_input(const Text *input)
 {
-	int			fd = memfd_create("payload", MFD_CLOEXEC);
-	size_t		done = 0;
+	int fd = memfd_create("payload", MFD_CLOEXEC);
+	size_t done = 0;
 
 	while (fd >= 0 && done < input->length)
 	{
-		ssize_t		written = write(fd, input->data + done, input->length - done);
+		ssize_t written = write(fd, input->data + done, input->length - done);
 
 		if (written < 0 && errno != EINTR)
 		{
@@ -76,8 +76,8 @@ become(const char *const *argv, char *const *environment, const int fds[3], pid_
 static bool
 drain(int fd, Capture *capture)
 {
-	char		bytes[16384];
-	ssize_t		got = 0;
+	char bytes[16384];
+	ssize_t got = 0;
 
 	for (int i = 0; i < 8 && (got = read(fd, bytes, sizeof(bytes))) > 0; i++)
 		capture_add(capture, bytes, got);
@@ -98,7 +98,7 @@ pipe_close(LoopSource *io)
 static void
 out_readable(void *arg)
 {
-	Child	   *child = arg;
+	Child *child = arg;
 
 	if (drain(child->out_io.fd, &child->out))
 		pipe_close(&child->out_io);
@@ -107,7 +107,7 @@ out_readable(void *arg)
 static void
 err_readable(void *arg)
 {
-	Child	   *child = arg;
+	Child *child = arg;
 
 	if (drain(child->err_io.fd, &child->err))
 		pipe_close(&child->err_io);
@@ -131,15 +131,16 @@ close_all(const int *fds, int count)
 }
 
 bool
-child_start(Child *child, const char *const *argv, char *const *environment, const Text *input,
-			size_t most_output)
+child_start(Child *child, const char *const *argv, char *const *environment,
+            const Text *input, size_t most_output)
 {
-	int			fds[5] = {-1, -1, -1, -1, -1};	/* its 0, 1, 2; our ends of 1 and 2 */
-	int			out[2];
-	int			err[2];
-	pid_t		worker = getpid();
+	int fds[5] = {-1, -1, -1, -1, -1}; /* its 0, 1, 2; our ends of 1 and 2 */
+	int out[2];
+	int err[2];
+	pid_t worker = getpid();
 
-	*child = (Child) {.out.most = most_output, .err.most = CHILD_ERROR_BYTES, .err.last = true};
+	*child =
+	    (Child){.out.most = most_output, .err.most = CHILD_ERROR_BYTES, .err.last = true};
 	fds[0] = make_input(input);
 	if (fds[0] >= 0 && pipe2(out, O_CLOEXEC) == 0)
 	{
@@ -154,7 +155,7 @@ child_start(Child *child, const char *const *argv, char *const *environment, con
 	}
 	if (fds[4] < 0 || child->pid < 0)
 	{
-		int			reason = errno;
+		int reason = errno;
 
 		close_all(fds, 5);
 		child->pid = 0;
@@ -178,7 +179,7 @@ child_signal(const Child *child, int signo)
 pid_t
 child_ended(int *status)
 {
-	siginfo_t	info = {0};
+	siginfo_t info = {0};
 
 	/* Not reaped yet: until the group is killed its number must not be another's. */
 	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)

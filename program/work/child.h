@@ -14,11 +14,11 @@
 
 typedef struct Child
 {
-	pid_t		pid;			/* and number of the group; 0: none */
-	Capture		out;			/* the first bytes */
-	Capture		err;			/* the last bytes */
-	LoopSource	out_io;			/* read ends of pipes; not watched: closed */
-	LoopSource	err_io;
+	pid_t pid;         /* and number of the group; 0: none */
+	Capture out;       /* the first bytes */
+	Capture err;       /* the last bytes */
+	LoopSource out_io; /* read ends of pipes; not watched: closed */
+	LoopSource err_io;
 } Child;
 
 /* Most of the bytes of standard error that are kept. */
@@ -29,7 +29,7 @@ typedef struct Child
  * to standard output most_output bytes are kept.  False with errno: it could not be started.
  */
 extern bool child_start(Child *child, const char *const *argv, char *const *environment,
-						const Text *input, size_t most_output);
+                        const Text *input, size_t most_output);
 
 /* A signal to the command and all it has started. */
 extern void child_signal(const Child *child, int signo);

@@ -14,7 +14,7 @@
 void
 claim_log(const Claim *claim, LogLevel level, const char *event, const char *error)
 {
-	LogLine		line;
+	LogLine line;
 
 	log_begin(&line, level, event);
 	log_string(&line, "queue", claim->worker->options->queue);
@@ -39,7 +39,7 @@ claim_move(Claim *claim, ClaimState state)
 void
 claim_remove(Claim *claim)
 {
-	Worker	   *worker = claim->worker;
+	Worker *worker = claim->worker;
 
 	for (Claim **p = &worker->claims; *p; p = &(*p)->next)
 		if (*p == claim)
@@ -71,11 +71,12 @@ claim_kill(Claim *claim, Outcome outcome, char *text)
 void
 claim_lose(Claim *claim, const char *why)
 {
-	if (claim->lost)
-		return;
-	claim->lost = true;
-	claim->worker->totals->lost++;
-	claim_log(claim, LOG_WARNING, "lost", why);
+	if (!claim->lost)
+	{
+		claim->lost = true;
+		claim->worker->totals->lost++;
+		claim_log(claim, LOG_WARNING, "lost", why);
+	}
 	if (claim->state == CLAIM_RUNNING)
 		claim_kill(claim, OUTCOME_RELEASE, NULL);
 	else if (claim->state == CLAIM_ENDED)
@@ -133,17 +134,17 @@ claim_settled(Claim *claim)
 	WorkerTotals *totals = claim->worker->totals;
 	const struct
 	{
-		LogLevel	level;
+		LogLevel level;
 		const char *event;
-		long	   *total;
-	}			of[OUTCOMES] = {
-		[OUTCOME_COMPLETE] = {LOG_INFO, "completed", &totals->completed},
-		[OUTCOME_FAIL] = {LOG_WARNING, "failed", &totals->failed},
-		[OUTCOME_RELEASE] = {LOG_INFO, "released", &totals->released},
+		long *total;
+	} of[OUTCOMES] = {
+	    [OUTCOME_COMPLETE] = {LOG_INFO, "completed", &totals->completed},
+	    [OUTCOME_FAIL] = {LOG_WARNING, "failed", &totals->failed},
+	    [OUTCOME_RELEASE] = {LOG_INFO, "released", &totals->released},
 	};
 
 	(*of[claim->outcome].total)++;
 	claim_log(claim, of[claim->outcome].level, of[claim->outcome].event,
-			  claim->outcome == OUTCOME_FAIL ? claim->text : NULL);
+	          claim->outcome == OUTCOME_FAIL ? claim->text : NULL);
 	claim_remove(claim);
 }

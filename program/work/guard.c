@@ -17,14 +17,14 @@
 #include "base/die.h"
 #include "base/log.h"
 
-static int	guard_pipe = -1;
+static int guard_pipe = -1;
 
 /* The groups that live, in no order. */
 typedef struct Groups
 {
-	int32_t    *list;
-	size_t		count;
-	size_t		size;
+	int32_t *list;
+	size_t count;
+	size_t size;
 } Groups;
 
 static void
@@ -53,11 +53,12 @@ leave(Groups *groups, int32_t group)
 static void
 guard_run(int fd)
 {
-	Groups		groups = {0};
-	int32_t		word;
-	ssize_t		got;
+	Groups groups = {0};
+	int32_t word;
+	ssize_t got;
 
-	while ((got = read(fd, &word, sizeof(word))) == sizeof(word) || (got < 0 && errno == EINTR))
+	while ((got = read(fd, &word, sizeof(word))) == sizeof(word) ||
+	       (got < 0 && errno == EINTR))
 	{
 		if (got > 0 && word > 0)
 			enter(&groups, word);
@@ -72,8 +73,8 @@ guard_run(int fd)
 void
 guard_start(void)
 {
-	int			fds[2];
-	pid_t		pid;
+	int fds[2];
+	pid_t pid;
 
 	if (pipe2(fds, O_CLOEXEC) != 0 || (pid = fork()) < 0)
 		die(EXIT_ERROR, "could not start a process: %s", strerror(errno));

@@ -13,7 +13,7 @@
 static void
 keep_first(Capture *c, const char *bytes, size_t length)
 {
-	size_t		room = c->most - c->kept.length;
+	size_t room = c->most - c->kept.length;
 
 	if (length > room)
 		c->cut = true;
@@ -23,7 +23,7 @@ keep_first(Capture *c, const char *bytes, size_t length)
 static void
 keep_last(Capture *c, const char *bytes, size_t length)
 {
-	size_t		extra;
+	size_t extra;
 
 	text_add_bytes(&c->kept, bytes, length);
 	if (c->kept.length <= c->most)
@@ -53,8 +53,8 @@ capture_free(Capture *capture)
 static bool
 is_json(const Text *text)
 {
-	json_t	   *value = json_loadb(text_str(text), text->length,
-								   JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL);
+	json_t *value = json_loadb(text_str(text), text->length,
+	                           JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL);
 
 	json_decref(value);
 	return value != NULL;
@@ -64,15 +64,15 @@ static void
 trim_end(Text *text, const char *set)
 {
 	while (text->length > 0 && strchr(set, text->data[text->length - 1]) != NULL &&
-		   text->data[text->length - 1] != '\0')
+	       text->data[text->length - 1] != '\0')
 		text->data[--text->length] = '\0';
 }
 
 char *
 output_result(Capture *out)
 {
-	Text		clean = {0};
-	Text		result = {0};
+	Text clean = {0};
+	Text result = {0};
 
 	trim_end(&out->kept, "\r\n");
 	if (out->kept.length == 0 && !out->cut)
@@ -90,10 +90,11 @@ output_result(Capture *out)
 char *
 output_error(int status, Capture *err)
 {
-	Text		error = {0};
+	Text error = {0};
 
 	if (WIFSIGNALED(status))
-		text_addf(&error, "killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		text_addf(&error, "killed by signal %d (%s)", WTERMSIG(status),
+		          strsignal(WTERMSIG(status)));
 	else
 		text_addf(&error, "exit status %d", WEXITSTATUS(status));
 	trim_end(&err->kept, " \t\r\n");

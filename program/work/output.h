@@ -13,10 +13,10 @@
 /* Keeps the first or the last bytes of what is added, and notes if there were more. */
 typedef struct Capture
 {
-	Text		kept;
-	size_t		most;
-	bool		last;			/* keep the last bytes, else the first */
-	bool		cut;			/* something was dropped */
+	Text kept;
+	size_t most;
+	bool last; /* keep the last bytes, else the first */
+	bool cut;  /* something was dropped */
 } Capture;
 
 extern void capture_add(Capture *capture, const char *bytes, size_t length);

@@ -1,6 +1,6 @@
 /*
  * work/renew.c
- *	  Renews the leases of what is in work, on the connection "settle", long before
+ *	  Renews the leases of what is in work, on the connection "hold", long before
  *	  they end: so a lease may be short and a command long.
  */
 #include <stdio.h>
@@ -12,28 +12,55 @@
 #include "pg/array.h"
 #include "work/internal.h"
 
-#define PARTS 3					/* renewed when a third of it is over */
+#define PARTS 3 /* renewed when a third of it is over */
 #define LEAST_MS 20
+#define UNKNOWN_MS 300000L
 
 /* ---- how long a lease is ---- */
 
-/* The lease in milliseconds, from the server: the queue's, or what --lease says. */
+static const char lease_given[] =
+    "select (extract(epoch from $1::interval) * 1000)::bigint";
+static const char lease_of_queue[] =
+    "select (extract(epoch from lease) * 1000)::bigint from baton.queue where name = $1";
+
+/* Milliseconds from the server; 0: this role may receive, but not look at queues. */
+static long
+ask_lease(const Worker *worker, PGconn *conn)
+{
+	const WorkerOptions *options = worker->options;
+	PGresult *found =
+	    query_try(conn, options->lease ? QUERY(lease_given, options->lease)
+	                                   : QUERY(lease_of_queue, options->queue));
+	long ms = 0;
+
+	if (query_failed(found) && strcmp(query_sqlstate(found), "42501") != 0)
+	{
+		query_complain(conn, found);
+		exit(query_exit_code(conn));
+	}
+	if (!query_failed(found) && PQntuples(found) == 0)
+		die_hint(EXIT_ERROR, "\"baton queue create NAME\" makes one.",
+		         "queue \"%s\" does not exist", options->queue);
+	if (!query_failed(found))
+		ms = strtol(PQgetvalue(found, 0, 0), NULL, 10);
+	PQclear(found);
+	return ms;
+}
+
 void
 renew_setup(Worker *worker, PGconn *conn)
 {
-	PGresult   *found = query_run(
-		conn, QUERY("select (extract(epoch from coalesce($2::interval, lease)) * 1000)::bigint "
-					"from baton.queue where name = $1",
-					worker->options->queue, worker->options->lease));
-	long		ms;
+	long ms = ask_lease(worker, conn);
 
-	if (PQntuples(found) == 0)
-		die_hint(EXIT_ERROR, "\"baton queue create NAME\" makes one.",
-				 "queue \"%s\" does not exist", worker->options->queue);
-	ms = strtol(PQgetvalue(found, 0, 0), NULL, 10);
+	if (ms == 0 && worker->options->lease == NULL)
+	{
+		ms = UNKNOWN_MS;
+		log_message(LOG_INFO, "lease",
+		            "the queue's lease can't be seen, so %ld s; --lease says another",
+		            ms / 1000);
+	}
 	worker->lease = mem_format("%ld ms", ms);
 	worker->renew_ms = ms / PARTS > LEAST_MS ? ms / PARTS : LEAST_MS;
-	PQclear(found);
 }
 
 /* ---- renewing ---- */
@@ -48,21 +75,21 @@ static void
 complain(const PGresult *result)
 {
 	log_message(LOG_WARNING, "renew_failed", "%s (%s)", query_message(result),
-				query_sqlstate(result));
+	            query_sqlstate(result));
 }
 
 /* One claim was asked for: now it is known whose renewal was refused. */
 static void
 renewed_one(void *arg, const PGresult *result)
 {
-	Worker	   *worker = arg;
-	Claim	   *claim = worker->claims;
+	Worker *worker = arg;
+	Claim *claim = worker->claims;
 
 	while (claim && strcmp(claim->receipt, worker->renewing) != 0)
 		claim = claim->next;
 	free(worker->renewing);
 	worker->renewing = NULL;
-	/* It may have been settled meanwhile, on the other connection. */
+	/* Its command may have ended meanwhile. */
 	if (claim == NULL || claim->state != CLAIM_RUNNING)
 		return;
 	if (is_lost(result))
@@ -75,7 +102,7 @@ renewed_one(void *arg, const PGresult *result)
 static void
 renewed_all(void *arg, const PGresult *result)
 {
-	Worker	   *worker = arg;
+	Worker *worker = arg;
 
 	if (result == NULL || !query_failed(result))
 		return;
@@ -96,10 +123,10 @@ renew_one(Worker *worker)
 		if (claim->state != CLAIM_RUNNING)
 			continue;
 		worker->renewing = mem_copy(claim->receipt);
-		return link_send(&worker->settle,
-						 QUERY("select baton.extend($1, $2::interval)", claim->receipt,
-							   worker->lease),
-						 renewed_one, worker);
+		return link_send(
+		    &worker->hold,
+		    QUERY("select baton.extend($1, $2::interval)", claim->receipt, worker->lease),
+		    renewed_one, worker);
 	}
 	return false;
 }
@@ -107,18 +134,18 @@ renew_one(Worker *worker)
 static bool
 renew_all(Worker *worker)
 {
-	Text		receipts = {0};
-	bool		sent = false;
+	Text receipts = {0};
+	bool sent = false;
 
 	for (Claim *claim = worker->claims; claim; claim = claim->next)
 		if (claim->state == CLAIM_RUNNING)
 			array_add(&receipts, claim->receipt);
 	if (receipts.length > 0)
-		sent = link_send(&worker->settle,
-						 QUERY("select baton.extend(receipt, $2::interval) "
-							   "from unnest($1::text[]) receipt",
-							   array_done(&receipts), worker->lease),
-						 renewed_all, worker);
+		sent = link_send(&worker->hold,
+		                 QUERY("select baton.extend(receipt, $2::interval) "
+		                       "from unnest($1::text[]) receipt",
+		                       array_done(&receipts), worker->lease),
+		                 renewed_all, worker);
 	text_free(&receipts);
 	return sent;
 }
@@ -126,7 +153,7 @@ renew_all(Worker *worker)
 static void
 renewal_comes(void *arg)
 {
-	Worker	   *worker = arg;
+	Worker *worker = arg;
 
 	worker->renewal_due = true;
 }

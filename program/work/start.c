@@ -22,13 +22,10 @@ static const struct
 {
 	const char *name;
 	ClaimColumn column;
-}			variables[] = {
-	{"BATON_MESSAGE_ID", COLUMN_ID},
-	{"BATON_ATTEMPT", COLUMN_ATTEMPT},
-	{"BATON_KEY", COLUMN_KEY},
-	{"BATON_PRIORITY", COLUMN_PRIORITY},
-	{"BATON_SENT_AT", COLUMN_SENT_AT},
-	{"BATON_HEADERS", COLUMN_HEADERS},
+} variables[] = {
+    {"BATON_MESSAGE_ID", COLUMN_ID},   {"BATON_ATTEMPT", COLUMN_ATTEMPT},
+    {"BATON_KEY", COLUMN_KEY},         {"BATON_PRIORITY", COLUMN_PRIORITY},
+    {"BATON_SENT_AT", COLUMN_SENT_AT}, {"BATON_HEADERS", COLUMN_HEADERS},
 };
 
 #define VARIABLES (sizeof(variables) / sizeof(variables[0]))
@@ -37,8 +34,8 @@ static const struct
 static char **
 make_environment(const Worker *worker, const PGresult *result, int row)
 {
-	size_t		count = 0;
-	char	  **list;
+	size_t count = 0;
+	char **list;
 
 	while (environ[count])
 		count++;
@@ -71,7 +68,7 @@ static Text
 make_input(const PGresult *result, int row)
 {
 	const char *text = query_value(result, row, COLUMN_PAYLOAD_TEXT);
-	Text		input = {0};
+	Text input = {0};
 
 	if (text)
 		text_add(&input, text);
@@ -83,15 +80,17 @@ make_input(const PGresult *result, int row)
 static Claim *
 make_claim(Worker *worker, const PGresult *result, int row)
 {
-	Claim	   *claim = mem_alloc(sizeof(Claim));
+	Claim *claim = mem_alloc(sizeof(Claim));
+	Claim **end = &worker->claims;
 
 	claim->worker = worker;
 	claim->receipt = mem_copy(PQgetvalue(result, row, COLUMN_RECEIPT));
 	claim->id = strtoll(PQgetvalue(result, row, COLUMN_ID), NULL, 10);
 	claim->attempt = (int) strtol(PQgetvalue(result, row, COLUMN_ATTEMPT), NULL, 10);
 	claim->started = clock_ms();
-	claim->next = worker->claims;
-	worker->claims = claim;
+	while (*end)
+		end = &(*end)->next;
+	*end = claim;
 	worker->counts[CLAIM_RUNNING]++;
 	return claim;
 }
@@ -99,31 +98,53 @@ make_claim(Worker *worker, const PGresult *result, int row)
 static void
 time_is_over(void *arg)
 {
-	Claim	   *claim = arg;
+	Claim *claim = arg;
 
 	claim_kill(claim, OUTCOME_FAIL,
-			   mem_format("killed: it took more than %g seconds", claim->worker->options->timeout));
+	           mem_format("killed: it took more than %g seconds",
+	                      claim->worker->options->timeout));
+}
+
+/* Not worked on, through no fault of its own. */
+static void
+give_back(Claim *claim)
+{
+	claim->outcome = OUTCOME_RELEASE;
+	claim_move(claim, CLAIM_ENDED);
+}
+
+static bool
+start_command(Claim *claim, const PGresult *result, int row)
+{
+	const WorkerOptions *options = claim->worker->options;
+	char **environment = make_environment(claim->worker, result, row);
+	Text input = make_input(result, row);
+	bool started = child_start(&claim->child, options->command, environment, &input,
+	                           options->most_output);
+
+	free_environment(environment);
+	text_free(&input);
+	return started;
 }
 
 void
 claim_start(Worker *worker, const PGresult *result, int row)
 {
-	const WorkerOptions *options = worker->options;
-	Claim	   *claim = make_claim(worker, result, row);
-	char	  **environment = make_environment(worker, result, row);
-	Text		input = make_input(result, row);
+	Claim *claim = make_claim(worker, result, row);
 
-	claim_log(claim, LOG_INFO, claim->attempt > 1 ? "claimed_again" : "claimed", NULL);
-	if (!child_start(&claim->child, options->command, environment, &input, options->most_output))
+	if (worker->stop)
 	{
-		/* Not the message's fault. */
+		give_back(claim);
+		return;
+	}
+	claim_log(claim, LOG_INFO, claim->attempt > 1 ? "claimed_again" : "claimed", NULL);
+	if (!start_command(claim, result, row))
+	{
 		claim_log(claim, LOG_ERROR, "not_started", strerror(errno));
-		claim->outcome = OUTCOME_RELEASE;
-		claim_move(claim, CLAIM_ENDED);
+		give_back(claim);
 		take_pause(worker);
 	}
-	else if (options->timeout > 0)
-		loop_timer(&claim->limit, (int64_t) (options->timeout * 1000), time_is_over, claim);
-	free_environment(environment);
-	text_free(&input);
+	else if (worker->options->timeout > 0)
+		loop_timer(&claim->limit, (int64_t) (worker->options->timeout * 1000),
+		           time_is_over, claim);
 }

@@ -110,17 +110,20 @@ jsonb_arg_or_null(FunctionCallInfo fcinfo, int n)
 }
 
 void
-rows_begin(FunctionCallInfo fcinfo, const char *name, Rows *rows)
+rows_begin(FunctionCallInfo fcinfo, const char *from_only, Rows *rows)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
 	MemoryContext old;
 
-	if (info == NULL || !IsA(info, ReturnSetInfo) ||
-		!(info->allowedModes & SFRM_Materialize_Preferred) || info->expectedDesc == NULL)
+	if (info == NULL || !IsA(info, ReturnSetInfo) || info->expectedDesc == NULL ||
+		!(info->allowedModes & SFRM_Materialize))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("set-valued function called in a context that cannot accept a set")));
+	if (from_only && !(info->allowedModes & SFRM_Materialize_Preferred))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("baton.%s() can only be called in FROM", name),
-				 errhint("Write SELECT * FROM baton.%s(...).", name)));
+				 errmsg("baton.%s() can only be called in FROM", from_only),
+				 errhint("Write SELECT * FROM baton.%s(...).", from_only)));
 	old = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
 	rows->desc = CreateTupleDescCopy(info->expectedDesc);
 	rows->store =

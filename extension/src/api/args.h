@@ -34,8 +34,9 @@ extern const text *text_arg(FunctionCallInfo fcinfo, int n, const char *what);
 extern Jsonb *jsonb_arg_or_null(FunctionCallInfo fcinfo, int n);
 
 /*
- * Rows of a function in FROM.  begin raises 0A000 with the right form where the function was called
- * elsewhere: what LIMIT or a condition drops would be claimed and never seen.
+ * Rows of a function that returns a set.  from_only: the function's name, if it may stand in FROM only,
+ * else NULL: begin raises 0A000 with the right form where it was called elsewhere, because what
+ * LIMIT or a condition drops there would be claimed and never seen.
  */
 typedef struct Rows
 {
@@ -43,7 +44,7 @@ typedef struct Rows
 	TupleDesc	desc;
 } Rows;
 
-extern void rows_begin(FunctionCallInfo fcinfo, const char *name, Rows *rows);
+extern void rows_begin(FunctionCallInfo fcinfo, const char *from_only, Rows *rows);
 extern void rows_put(Rows *rows, Datum *values, bool *nulls);
 
 #endif

@@ -16,6 +16,7 @@
 
 #include "api/args.h"
 #include "log/fetch.h"
+#include "log/schema.h"
 #include "memory/directory.h"
 #include "memory/line.h"
 #include "memory/slots.h"
@@ -145,7 +146,7 @@ baton_get(PG_FUNCTION_ARGS)
 	uint32		n = segment_list(database, segment, MAX_SEGMENTS);
 	bool		found = false;
 
-	rows_begin(fcinfo, "get", &rows);
+	rows_begin(fcinfo, NULL, &rows);
 	if (PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("id must not be null")));
@@ -182,7 +183,7 @@ baton__claims(PG_FUNCTION_ARGS)
 	uint32		database = baton_database_if_any();
 	Rows		rows;
 
-	rows_begin(fcinfo, "_claims", &rows);
+	rows_begin(fcinfo, NULL, &rows);
 	if (database == NONE)
 		return (Datum) 0;
 	for (uint32 i = 0; i < shared->window; i++)
@@ -272,7 +273,7 @@ baton__queues(PG_FUNCTION_ARGS)
 	uint32		database = baton_database_if_any();
 	Rows		rows;
 
-	rows_begin(fcinfo, "_queues", &rows);
+	rows_begin(fcinfo, NULL, &rows);
 	if (database == NONE)
 		return (Datum) 0;
 	for (uint32 i = 0; i < shared->queues; i++)
@@ -298,14 +299,26 @@ put_health(Rows *rows, const char *item, const char *value, bool ok, const char 
 	rows_put(rows, values, nulls);
 }
 
+static uint64
+count_strange(uint32 database)
+{
+	uint64		strange = 0;
+
+	for (uint32 i = 0; i < shared->queues; i++)
+		if (queues[i].state == QUEUE_LIVE && queues[i].database == database)
+			strange += queues[i].strange;
+	return strange;
+}
+
 Datum
 baton__health(PG_FUNCTION_ARGS)
 {
 	uint32		database = baton_database_if_any();
 	const Database *d;
 	Rows		rows;
+	uint64		strange;
 
-	rows_begin(fcinfo, "_health", &rows);
+	rows_begin(fcinfo, NULL, &rows);
 	put_health(&rows, "preloaded", memory_ready() ? "yes" : "no", memory_ready(),
 			   "Add baton to shared_preload_libraries and restart the server.");
 	if (database == NONE)
@@ -321,6 +334,11 @@ baton__health(PG_FUNCTION_ARGS)
 	put_health(&rows, "events not recorded", psprintf(UINT64_FORMAT, d->outcomes_dropped),
 			   d->outcomes_dropped == 0,
 			   "So many claims ended at once that some have no row in queue_log.");
+	strange = count_strange(database);
+	put_health(&rows, "bound claims settled by other sessions", psprintf(UINT64_FORMAT, strange),
+			   strange == 0,
+			   "It looks as if a pooler in transaction mode is in between: a claim ends with the "
+			   "server's session.  Receive with detached => true.");
 	put_health(&rows, "quarantine", shared->quarantine ? "on" : "off", !shared->quarantine,
 			   "The server crashed twice within ten minutes: messages that were in flight are "
 			   "handed out one at a time.");
@@ -333,7 +351,7 @@ Datum
 baton__installed(PG_FUNCTION_ARGS)
 {
 	if (memory_ready())
-		xact_wake_launcher_at_commit();
+		xact_announce_extension(log_schema(false)->extension);
 	PG_RETURN_VOID();
 }
 

@@ -22,6 +22,15 @@ name_arg(FunctionCallInfo fcinfo)
 	return queue_name_arg(PG_ARGISNULL(0), PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0));
 }
 
+static int64
+required_interval(FunctionCallInfo fcinfo, int n, const char *what, bool zero_allowed)
+{
+	if (PG_ARGISNULL(n))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("%s must not be null", what)));
+	return interval_arg_or(fcinfo, n, what, zero_allowed, 0);
+}
+
 Datum
 baton_create_queue(PG_FUNCTION_ARGS)
 {
@@ -29,9 +38,9 @@ baton_create_queue(PG_FUNCTION_ARGS)
 	QueuePolicy policy = {
 		.max_attempts = int_arg(fcinfo, 1, "max_attempts", 1, 10000),
 		.max_crashes = int_arg(fcinfo, 2, "max_crashes", 1, 10000),
-		.backoff = interval_arg_or(fcinfo, 3, "backoff", true, 0),
-		.backoff_max = interval_arg_or(fcinfo, 4, "backoff_max", true, 0),
-		.lease = interval_arg_or(fcinfo, 5, "lease", false, 0),
+		.backoff = required_interval(fcinfo, 3, "backoff", true),
+		.backoff_max = required_interval(fcinfo, 4, "backoff_max", true),
+		.lease = required_interval(fcinfo, 5, "lease", false),
 		.key_in_flight = int_arg(fcinfo, 6, "key_in_flight", 1, PG_INT32_MAX),
 	};
 

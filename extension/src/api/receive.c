@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "api/receive.h"
@@ -76,7 +77,7 @@ baton_held(PG_FUNCTION_ARGS)
 	uint32		n;
 	const LocalClaim *claims;
 
-	rows_begin(fcinfo, "held", &rows);
+	rows_begin(fcinfo, NULL, &rows);
 	(void) baton_database();
 	claims = xact_claims(&n);
 	for (uint32 i = 0; i < n; i++)
@@ -86,7 +87,8 @@ baton_held(PG_FUNCTION_ARGS)
 		Datum		values[6];
 		bool		nulls[6] = {false};
 
-		if (s.state != SLOT_CLAIMED || s.generation != claims[i].generation)
+		if (s.state != SLOT_CLAIMED || s.generation != claims[i].generation ||
+			claims[i].detached)
 			continue;
 		claim_receipt(claims[i].slot, s.generation, s.id, receipt);
 		values[0] = CStringGetTextDatum(receipt);
@@ -105,5 +107,6 @@ Datum
 baton_release_held(PG_FUNCTION_ARGS)
 {
 	(void) baton_database();
+	PreventCommandIfReadOnly("baton.release_held()");
 	PG_RETURN_INT32((int32) xact_release_claims());
 }

@@ -136,7 +136,7 @@ return_ids(FunctionCallInfo fcinfo, const MessageRow *rows, int n)
 	Rows		result;
 	bool		null = false;
 
-	rows_begin(fcinfo, "send_batch", &result);
+	rows_begin(fcinfo, NULL, &result);
 	for (int i = 0; i < n; i++)
 	{
 		Datum		id = Int64GetDatum(rows[i].id);

@@ -98,16 +98,18 @@ receipts_arg(FunctionCallInfo fcinfo, int *n)
 	return receipts;
 }
 
-/* Argument 1 of a batch: as many elements as receipts, or null. */
+/* Argument 1 of a batch: one element for all, as many as receipts, or null. */
 static Datum *
-details_arg(FunctionCallInfo fcinfo, const char *what, Oid type, int n, bool **nulls)
+details_arg(FunctionCallInfo fcinfo, const char *what, Oid type, int n, bool **nulls,
+			int *count)
 {
-	int			count;
-	Datum	   *values = array_arg(fcinfo, 1, what, type, nulls, &count);
+	Datum	   *values = array_arg(fcinfo, 1, what, type, nulls, count);
 
-	if (values != NULL && count != n)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("%s has %d elements for %d receipts", what, count, n)));
+	if (values != NULL && *count != n && *count != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s has %d elements for %d receipts", what, *count, n),
+				 errhint("Give one element for all, or as many as receipts.")));
 	return values;
 }
 
@@ -115,12 +117,13 @@ static Jsonb **
 results_arg(FunctionCallInfo fcinfo, int n)
 {
 	bool	   *nulls;
-	Datum	   *values = details_arg(fcinfo, "results", JSONBOID, n, &nulls);
+	int			count;
+	Datum	   *values = details_arg(fcinfo, "results", JSONBOID, n, &nulls, &count);
 	Jsonb	  **results = palloc0(Max(n, 1) * sizeof(Jsonb *));
 
 	for (int i = 0; values != NULL && i < n; i++)
-		if (!nulls[i])
-			results[i] = DatumGetJsonbP(values[i]);
+		if (!nulls[count == 1 ? 0 : i])
+			results[i] = DatumGetJsonbP(values[count == 1 ? 0 : i]);
 	return results;
 }
 
@@ -128,23 +131,24 @@ static Jsonb **
 errors_arg(FunctionCallInfo fcinfo, int n)
 {
 	bool	   *nulls;
-	Datum	   *values = details_arg(fcinfo, "errors", TEXTOID, n, &nulls);
+	int			count;
+	Datum	   *values = details_arg(fcinfo, "errors", TEXTOID, n, &nulls, &count);
 	Jsonb	  **details = palloc0(Max(n, 1) * sizeof(Jsonb *));
 
 	for (int i = 0; values != NULL && i < n; i++)
-		if (!nulls[i])
-			details[i] = error_detail(TextDatumGetCString(values[i]), 0);
+		if (!nulls[count == 1 ? 0 : i])
+			details[i] = error_detail(TextDatumGetCString(values[count == 1 ? 0 : i]), 0);
 	return details;
 }
 
 static Datum
-settle_batch(FunctionCallInfo fcinfo, const char *name, const text *const *receipts, int n,
+settle_batch(FunctionCallInfo fcinfo, const text *const *receipts, int n,
 			 const SettleRequest *request)
 {
 	bool	   *settled = palloc0(Max(n, 1) * sizeof(bool));
 	Rows		rows;
 
-	rows_begin(fcinfo, name, &rows);
+	rows_begin(fcinfo, NULL, &rows);
 	settle_claims(receipts, n, request, settled, NULL, NULL);
 	for (int i = 0; i < n; i++)
 	{
@@ -165,7 +169,7 @@ baton_complete_batch(PG_FUNCTION_ARGS)
 							 .details = results_arg(fcinfo, n),
 							 .strict = bool_arg(fcinfo, 2, "strict")};
 
-	return settle_batch(fcinfo, "complete_batch", receipts, n, &request);
+	return settle_batch(fcinfo, receipts, n, &request);
 }
 
 Datum
@@ -179,7 +183,7 @@ baton_fail_batch(PG_FUNCTION_ARGS)
 							 .retry = bool_arg(fcinfo, 3, "retry"),
 							 .strict = bool_arg(fcinfo, 4, "strict")};
 
-	return settle_batch(fcinfo, "fail_batch", receipts, n, &request);
+	return settle_batch(fcinfo, receipts, n, &request);
 }
 
 Datum
@@ -192,7 +196,7 @@ baton_release_batch(PG_FUNCTION_ARGS)
 							 .retry = true,
 							 .strict = bool_arg(fcinfo, 2, "strict")};
 
-	return settle_batch(fcinfo, "release_batch", receipts, n, &request);
+	return settle_batch(fcinfo, receipts, n, &request);
 }
 
 Datum

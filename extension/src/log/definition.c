@@ -131,27 +131,27 @@ read_definition(uint64 n, QueueDefinition *out)
 
 /* ---- what others call ---- */
 
-void
+bool
 log_definition_insert(QueueDefinition *definition)
 {
 	static const Oid types[] = {TEXTOID, POLICY_TYPES};
 	Statement	statement;
 	bool		isnull;
+	bool		inserted;
 
 	begin_statement(&statement);
 	statement.values[0] = CStringGetTextDatum(definition->name);
 	policy_values(&definition->policy, &statement.values[1]);
-	if (run_statement(&statement,
-					  "INSERT INTO %s.queue_definition (name, " POLICY_COLUMNS ")"
-					  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-					  " ON CONFLICT (name) DO NOTHING RETURNING id",
-					  lengthof(types), types, SPI_OK_INSERT_RETURNING) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("queue \"%s\" already exists", definition->name)));
-	definition->id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0],
-												 SPI_tuptable->tupdesc, 1, &isnull));
+	inserted = run_statement(&statement,
+							 "INSERT INTO %s.queue_definition (name, " POLICY_COLUMNS ")"
+							 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+							 " ON CONFLICT (name) DO NOTHING RETURNING id",
+							 lengthof(types), types, SPI_OK_INSERT_RETURNING) > 0;
+	if (inserted)
+		definition->id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0],
+													 SPI_tuptable->tupdesc, 1, &isnull));
 	end_statement(&statement);
+	return inserted;
 }
 
 bool

@@ -21,8 +21,8 @@ typedef struct QueueDefinition
 	QueuePolicy policy;
 } QueueDefinition;
 
-/* Inserts; definition->id is set.  Raises 42710 duplicate_object where the name exists. */
-extern void log_definition_insert(QueueDefinition *definition);
+/* Inserts; definition->id is set.  False: the name exists; waits for a transaction that is making it. */
+extern bool log_definition_insert(QueueDefinition *definition);
 
 /* By name, with a new snapshot; for_update locks the row to the end of the transaction.
  * False: there is none. */

@@ -438,20 +438,32 @@ log_scan_due_events(Relation rel, int32 queue_id, TimestampTz after, TimestampTz
 					read_due_event, out);
 }
 
+/* When the claim began that an event ended; an event without a claim stands for itself. */
+static TimestampTz
+began_at(TimestampTz claimed_at, TimestampTz at)
+{
+	return claimed_at != 0 ? claimed_at : at;
+}
+
 /*
- * Whether the event in slot, its columns up to the attempt fetched, is later than *best.  The
- * keeper may write the end of one attempt after the end of the next, so ids alone don't tell.
+ * Whether the event in slot is later than *best.  The keeper may write the end of one claim after
+ * the end of the next, so ids alone don't tell.
  */
 static bool
 event_is_later(TupleTableSlot *slot, EventAction action, const EventRow *best)
 {
 	bool		terminal = log_event_is_terminal(action);
 	int32		attempt = slot_int32(slot, EVENT_ATTEMPT);
+	TimestampTz began;
+	TimestampTz best_began = began_at(best->claimed_at, best->at);
 
 	if (terminal != log_event_is_terminal(best->action))
 		return terminal;
-	return attempt != best->attempt ? attempt > best->attempt :
-		slot_int64(slot, EVENT_ID) > best->id;
+	if (attempt != best->attempt)
+		return attempt > best->attempt;
+	slot_getsomeattrs(slot, EVENT_CLAIMED_AT);
+	began = began_at(slot_int64(slot, EVENT_CLAIMED_AT), slot_int64(slot, EVENT_AT));
+	return began != best_began ? began > best_began : slot_int64(slot, EVENT_ID) > best->id;
 }
 
 bool

@@ -92,8 +92,9 @@ extern int	log_scan_due_events(Relation rel, int32 queue_id, TimestampTz after,
 
 /*
  * The latest event of a message that the snapshot sees, by index (message_id):
- * a terminal one if there is any, else that of the highest attempt, among those the
- * highest id.  `moved` does not count.  False: there is none.  detail is filled (detoasted copy) only if with_detail.
+ * a terminal one if there is any, else that of the highest attempt, among those that of the claim
+ * made last, then the highest id.  `moved` does not count.  False: there is none.  detail is
+ * filled (detoasted copy) only if with_detail.
  */
 extern bool log_latest_event(Relation rel, int64 message_id, Snapshot snapshot,
 							 bool with_detail, EventRow *out);

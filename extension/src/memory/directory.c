@@ -9,6 +9,7 @@
 #include "compat.h"
 #include "memory/directory.h"
 #include "memory/line.h"
+#include "memory/outcomes.h"
 #include "memory/slots.h"
 
 /* Databases */
@@ -35,6 +36,7 @@ database_init(Database *database, Oid oid, Oid extension)
 	database->outcomes_head = database->outcomes_tail = NONE;
 	database->outcomes_lost = false;
 	database->outcomes_dropped = 0;
+	pg_atomic_write_u32(&database->reload, 0);
 }
 
 uint32
@@ -82,18 +84,30 @@ database_forget(uint32 database)
 	for (uint32 i = 0; i < MAX_SEGMENTS; i++)
 		if (segments[i].used && segments[i].database == database)
 			segments[i].used = false;
-	d->oid = d->extension = InvalidOid;
+	d->oid = InvalidOid;
 	d->generation++;
-	d->keeper_pid = 0;
-	d->keeper_session = NONE;
 	pg_atomic_write_u32(&d->open_segment, NONE);
+	LWLockRelease(directory_lock());
+	outcomes_drop(database, PG_UINT32_MAX);
+}
+
+void
+database_reclaim(uint32 database)
+{
+	bool		used = false;
+
+	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
+	for (uint32 i = 0; i < shared->queues && !used; i++)
+		used = queues[i].state != QUEUE_FREE && queues[i].database == database;
+	if (!used && !OidIsValid(shared->databases[database].oid))
+		shared->databases[database].extension = InvalidOid;
 	LWLockRelease(directory_lock());
 }
 
 /* Segments */
 
 uint32
-segment_register(uint32 database, int32 number, Oid messages, Oid events)
+segment_register(uint32 database, int32 number, Oid messages, Oid events, bool pending)
 {
 	uint32		found = NONE;
 
@@ -110,6 +124,9 @@ segment_register(uint32 database, int32 number, Oid messages, Oid events)
 	}
 	if (found != NONE)
 	{
+		if (!pending && !segments[found].used)
+			pg_atomic_write_u32(&shared->databases[database].reload, 1);
+		segments[found].pending = pending;
 		segments[found].used = true;
 		segments[found].database = database;
 		segments[found].number = number;
@@ -118,6 +135,14 @@ segment_register(uint32 database, int32 number, Oid messages, Oid events)
 	}
 	LWLockRelease(directory_lock());
 	return found;
+}
+
+void
+segment_commit(uint32 segment)
+{
+	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
+	segments[segment].pending = false;
+	LWLockRelease(directory_lock());
 }
 
 void
@@ -138,7 +163,7 @@ segment_list(uint32 database, uint32 *out, uint32 max)
 	{
 		uint32		at = n;
 
-		if (!segments[i].used || segments[i].database != database)
+		if (!segments[i].used || segments[i].pending || segments[i].database != database)
 			continue;
 		while (at > 0 && segments[out[at - 1]].number > segments[i].number)
 		{
@@ -196,6 +221,7 @@ queue_set_up(uint32 i, uint32 database, int32 id, const char *name,
 
 	LWLockAcquire(queue_lock(i), LW_EXCLUSIVE);
 	queue->state = state;
+	queue->generation++;
 	queue->database = database;
 	queue->id = id;
 	strlcpy(queue->name, name, sizeof(queue->name));
@@ -205,13 +231,13 @@ queue_set_up(uint32 i, uint32 database, int32 id, const char *name,
 	waiters_clear(i);
 	pg_atomic_write_u64(&queue->received_at, 0);
 	queue->sent = queue->delivered = queue->completed = 0;
-	queue->failed = queue->vanished = queue->dead = 0;
+	queue->failed = queue->vanished = queue->dead = queue->strange = 0;
 	LWLockRelease(queue_lock(i));
 }
 
 uint32
 queue_register(uint32 database, int32 id, const char *name, const QueuePolicy *policy,
-			   QueueState state, bool empty, bool *fresh)
+			   QueueState state, bool empty, uint32 *generation, bool *fresh)
 {
 	uint32		found = NONE;
 	bool		there = false;
@@ -231,6 +257,8 @@ queue_register(uint32 database, int32 id, const char *name, const QueuePolicy *p
 	*fresh = found != NONE && !there;
 	if (*fresh)
 		queue_set_up(found, database, id, name, policy, state, empty);
+	if (found != NONE)
+		*generation = queues[found].generation;
 	LWLockRelease(directory_lock());
 	return found;
 }
@@ -277,13 +305,14 @@ queue_retire(uint32 queue, uint32 generation)
 }
 
 bool
-queue_reclaim(uint32 queue)
+queue_reclaim(uint32 queue, uint32 generation)
 {
 	bool		done;
 
 	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
 	LWLockAcquire(queue_lock(queue), LW_EXCLUSIVE);
-	done = queues[queue].state == QUEUE_DROPPED && queues[queue].slots == 0;
+	done = queues[queue].state == QUEUE_DROPPED && queues[queue].slots == 0 &&
+		   queues[queue].generation == generation;
 	if (done)
 		queues[queue].state = QUEUE_FREE;
 	LWLockRelease(queue_lock(queue));

@@ -4,11 +4,16 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
+
 #include "memory/line.h"
 #include "memory/slots.h"
 
 /* A queue that somebody receives from keeps this many slots, however full the window is. */
 #define ALWAYS_SOME 64
+
+/* How far from the end of a lane a message to evict is looked for. */
+#define EVICT_LOOK 64
 
 static Queue *
 queue_of(uint32 slot)
@@ -29,7 +34,10 @@ set_state(uint32 slot, SlotState state)
 	SlotState	old = slots[slot].state;
 
 	if (old == SLOT_FREE)
+	{
 		queue->slots++;
+		pg_write_barrier();		/* who finds it in use finds its queue, too: see slot_lock */
+	}
 	else
 		queue->count[old]--;
 	if (state == SLOT_FREE)
@@ -60,6 +68,7 @@ line_init(Queue *queue, bool empty)
 	queue->due_loaded = queue->due_cursor = empty ? baton_now() : PG_INT64_MIN;
 	queue->due_redo = PG_INT64_MAX;
 	queue->parked = !empty;
+	queue->seen_xmax = InvalidTransactionId;
 }
 
 void
@@ -235,6 +244,7 @@ line_settle(uint32 slot, uint32 settler)
 {
 	line_take_out(slot);
 	slots[slot].settler = settler;
+	slots[slot].flags &= ~SLOT_ORPHAN;
 	set_state(slot, SLOT_SETTLING);
 }
 
@@ -410,20 +420,35 @@ line_free(uint32 slot)
 	slot_give_back(slot);
 }
 
+/* The last ready message whose slot knows nothing that the log doesn't; NONE: not found. */
+static uint32
+last_evictable(const Lane *lane)
+{
+	uint32		slot = lane->tail;
+
+	for (int i = 0; i < EVICT_LOOK && slot != NONE; i++, slot = slots[slot].prev)
+		if (!(slots[slot].flags & (SLOT_HOLDS_KEY | SLOT_UNRECORDED)))
+			return slot;
+	slot = heap_some_leaf(nodes, lane->late);
+	if (slot != HEAP_NIL && (slots[slot].flags & (SLOT_HOLDS_KEY | SLOT_UNRECORDED)))
+		slot = NONE;
+	return slot;
+}
+
 uint32
-line_evict(Queue *queue, uint32 n, int64 only_above, uint32 *out)
+line_evict(Queue *queue, uint32 n, int priority, int64 only_above, uint32 *out)
 {
 	uint32		taken = 0;
 
-	for (int i = 0; i < BATON_PRIORITIES && taken < n; i++)
+	for (int i = 0; i <= priority && taken < n; i++)
 	{
 		Lane	   *lane = &queue->lanes[i];
 
 		while (taken < n && lane->ready > 0)
 		{
-			uint32		slot = lane->tail != NONE ? lane->tail : heap_some_leaf(nodes, lane->late);
+			uint32		slot = last_evictable(lane);
 
-			if (slots[slot].id <= only_above || (slots[slot].flags & SLOT_HOLDS_KEY))
+			if (slot == NONE || (i == priority && slots[slot].id <= only_above))
 				break;
 			lane_unlink(slot);
 			lane_leave(lane, slots[slot].id);
@@ -455,19 +480,24 @@ largest_queue(uint32 than)
 uint32
 line_obtain(uint32 queue, uint32 n, uint32 *out)
 {
-	uint32		taken = slots_take(n, out);
+	uint32		taken = n > 0 ? slots_take(n, out) : 0;
 	uint32		mine = queues[queue].slots;
 
 	while (taken < n)
 	{
-		uint32		than = mine + taken < ALWAYS_SOME ? 0 : 2 * (mine + taken);
-		uint32		victim = largest_queue(Max(than, ALWAYS_SOME));
-		uint32		got;
+		uint32		has = mine + taken;
+		uint32		victim =
+			largest_queue(has < ALWAYS_SOME ? has + 1 : Max(2 * has, ALWAYS_SOME));
+		uint32		ready;
+		uint32		got = 0;
 
 		if (victim == NONE || victim == queue)
 			break;
 		LWLockAcquire(queue_lock(victim), LW_EXCLUSIVE);
-		got = line_evict(&queues[victim], Min(n - taken, 64), -1, out + taken);
+		ready = queues[victim].count[SLOT_READY];
+		if (ready > has + 1)	/* no more than makes them equal, or they would take turns */
+			got = line_evict(&queues[victim], Min(n - taken, Min((ready - has) / 2, 64)),
+							 BATON_PRIORITIES - 1, -1, out + taken);
 		LWLockRelease(queue_lock(victim));
 		if (got == 0)
 			break;

@@ -104,10 +104,10 @@ extern void key_hold(uint32 slot);
 
 /*
  * Takes up to n of the queue's ready slots, the last first, out of memory; they stay in the
- * log.  Returns how many, in out; they are the caller's.  only_above: none whose
- * id is not above it (pass -1 for all).
+ * log.  Returns how many, in out; they are the caller's.  Only what would be handed out
+ * after message `only_above` of that priority (the highest and -1: all).
  */
-extern uint32 line_evict(Queue *queue, uint32 n, int64 only_above, uint32 *out);
+extern uint32 line_evict(Queue *queue, uint32 n, int priority, int64 only_above, uint32 *out);
 
 /*
  * Slots for a queue: free ones, else ready ones of the queue that holds the most, if

@@ -156,6 +156,7 @@ init_shared(Size size)
 	{
 		pg_atomic_init_u32(&shared->databases[i].open_segment, NONE);
 		pg_atomic_init_u32(&shared->databases[i].keeper_wanted, 0);
+		pg_atomic_init_u32(&shared->databases[i].reload, 0);
 		SpinLockInit(&shared->databases[i].ids_mutex);
 	}
 	shared->quarantine = inflight_begin_life();

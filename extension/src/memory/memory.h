@@ -63,7 +63,10 @@ typedef enum SlotState
 								 * is settled or released */
 #define SLOT_DETACHED 0x02		/* the claim is not bound to a session */
 #define SLOT_IN_HEAP 0x04		/* READY: in the lane's heap, not its list */
-#define SLOT_ABSENT 0x08		/* SETTLING: the message had no slot; one was taken to settle it */
+#define SLOT_ORPHAN 0x10		/* SETTLING: the claim's own transaction or session has ended meanwhile, so
+								 * it ends if the settling is undone */
+#define SLOT_UNRECORDED 0x08	/* its last claim ended without its holder, and the log does not say so yet: the
+								 * slot is all that knows its counts */
 
 /*
  * One message in memory.  Free: `next` is under the free list's spinlock.  Otherwise all is
@@ -159,6 +162,10 @@ typedef struct Queue
 	uint32		slots;			/* all of them; also read unlocked by who looks for the largest */
 
 	/* Parked messages, those due late, in the log only; the marks are like a lane's, by time. */
+	/* Every transaction with an xid below it may have been seen by the loader, so what it publishes may
+	 * have been loaded, and finished, already. */
+	TransactionId seen_xmax;
+
 	TimestampTz due_loaded;
 	TimestampTz due_cursor;
 	TimestampTz due_redo;		/* a pass is running and what is due from here on has to be read
@@ -182,6 +189,7 @@ typedef struct Queue
 	uint64		failed;
 	uint64		vanished;
 	uint64		dead;
+	uint64		strange;		/* bound claims that were settled by another session than their holder */
 } Queue;
 
 /* Claims of one key, and who waits for it.  Under its queue's lock; `next` under the key lock. */
@@ -202,14 +210,18 @@ typedef struct Session
 
 typedef struct Segment
 {
-	bool		used;			/* all under the directory lock; fixed while used */
+	bool		used;			/* all under the directory lock; fixed while used, but for pending */
+	bool		pending;		/* made by a transaction that is still open */
 	uint32		database;
 	int32		number;
 	Oid			messages;
 	Oid			events;
 } Segment;
 
-/* A database with the extension.  Under the directory lock unless noted. */
+/*
+ * A database with the extension.  Under the directory lock unless noted.  A forgotten one (oid invalid, extension
+ * not) is free once the launcher has taken back all slots and queue entries that name it.
+ */
 typedef struct Database
 {
 	Oid			oid;			/* InvalidOid: free entry */
@@ -220,6 +232,7 @@ typedef struct Database
 	int32		keeper_pid;		/* 0: none */
 	uint32		keeper_session; /* NONE: none; read unlocked, to set its latch */
 	pg_atomic_uint32 keeper_wanted; /* somebody has work for it; also when there is none */
+	pg_atomic_uint32 reload;	/* tables were found that the loader doesn't know; unlocked */
 
 	slock_t		ids_mutex;
 	int64		next_id;		/* under ids_mutex */
@@ -278,6 +291,9 @@ typedef struct BatonShared
 	pg_atomic_uint32 launcher_session;	/* NONE: none */
 	pg_atomic_uint32 launcher_wanted;
 	Oid			visit;			/* directory lock: database the launcher should serve itself */
+	Oid			visited;		/* directory lock: the last one it did */
+	Oid			barren[MAX_DATABASES];	/* directory lock: found to be without the extension by a visit */
+	uint32		barren_next;
 	bool		starved;		/* directory lock: the last keeper found no worker slot */
 
 	/* Databases that a statement wants for itself; see worker/launcher.h.  Directory lock. */

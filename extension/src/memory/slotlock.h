@@ -44,8 +44,14 @@ slot_lock_queue(SlotLock *lock, uint32 queue)
 	lock->queue = queue;
 }
 
-/* Holds the lock of the slot's queue; a slot may change queues until its lock is held. */
-static inline void
+/*
+ * Holds the lock of the slot's queue.  True: the slot is in use, and nothing of it changes while the lock
+ * is held.  False: it is free, and may be taken by another queue at any moment.
+ *
+ * A slot may change queues until its lock is held.  Who takes a free slot sets its queue before its
+ * state, so the state is looked at first.
+ */
+static inline bool
 slot_lock(SlotLock *lock, uint32 slot)
 {
 	for (;;)
@@ -53,8 +59,11 @@ slot_lock(SlotLock *lock, uint32 slot)
 		uint32		queue = slots[slot].queue;
 
 		slot_lock_queue(lock, queue);
+		if (slots[slot].state == SLOT_FREE)
+			return false;
+		pg_read_barrier();
 		if (slots[slot].queue == queue)
-			return;
+			return true;
 	}
 }
 

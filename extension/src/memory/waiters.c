@@ -150,7 +150,7 @@ waiters_wake(uint32 queue, uint32 n, Wakes *wakes)
 
 	if (q->waiting == 0)
 		return;
-	for (; n > 0 && q->waiting > 0 && wakes->count < WAKES_MAX; n--)
+	for (; n > 0 && q->waiting > 0 && wakes->count < WAKES_MAX - WAKES_RESERVED; n--)
 	{
 		uint32		session = next_waiter(queue);
 

@@ -19,6 +19,7 @@
 
 #define WAKE_DEBT INT64CONST(10000) /* 10 ms */
 #define WAKES_MAX 32
+#define WAKES_RESERVED 2		/* of them, for a guard and a keeper */
 
 /* Latches to set after the lock is released. */
 typedef struct Wakes

@@ -14,6 +14,7 @@
 #include "memory/directory.h"
 #include "memory/waiters.h"
 #include "queue/admin.h"
+#include "queue/record.h"
 #include "queue/resolve.h"
 
 static void
@@ -48,23 +49,37 @@ queue_create(const char *name, const QueuePolicy *policy, bool if_not_exists)
 	QueueDefinition definition = {.policy = *policy};
 	PendingDdl	ddl = {.kind = DDL_CREATE, .database = database, .policy = *policy};
 	bool		fresh;
+	bool		exists;
 
 	PreventCommandIfReadOnly("baton.create_queue()");
 	check_policy(policy);
 	strlcpy(definition.name, name, sizeof(definition.name));
-	if (if_not_exists && log_definition_get(name, false, &definition))
+	exists = if_not_exists && log_definition_get(name, false, &definition);
+	if (!exists)
 	{
-		ereport(NOTICE, (errcode(ERRCODE_DUPLICATE_OBJECT),
-						 errmsg("queue \"%s\" already exists, skipping", name)));
+		xact_session();
+		ensure_segment(database);
+		exists = !log_definition_insert(&definition);
+	}
+	if (exists)
+	{
+		ereport(if_not_exists ? NOTICE : ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 if_not_exists ? errmsg("queue \"%s\" already exists, skipping", name)
+				 : errmsg("queue \"%s\" already exists", name)));
 		return;
 	}
-	xact_session();
-	ensure_segment(database);
-	log_definition_insert(&definition);
 	xact_reserve_ddl();
 	ddl.id = definition.id;
 	ddl.queue = queue_register(database, definition.id, name, policy, QUEUE_PENDING, true,
-							   &fresh);
+							   &ddl.generation, &fresh);
+	if (ddl.queue == NONE)
+	{
+		/* places of dropped queues may not have been taken back yet */
+		sweep_dropped(database);
+		ddl.queue = queue_register(database, definition.id, name, policy, QUEUE_PENDING, true,
+								   &ddl.generation, &fresh);
+	}
 	if (ddl.queue == NONE)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED), errmsg("too many queues"),
@@ -72,7 +87,6 @@ queue_create(const char *name, const QueuePolicy *policy, bool if_not_exists)
 						   baton_max_queues),
 				 errhint("Drop queues that are not needed, or raise baton.max_queues and "
 						 "restart the server.")));
-	ddl.generation = queues[ddl.queue].generation;
 	xact_add_ddl(&ddl);
 }
 
@@ -103,6 +117,7 @@ queue_alter(const char *name, const PolicyChange *change)
 	PendingDdl	ddl = {.kind = DDL_ALTER, .database = database};
 
 	PreventCommandIfReadOnly("baton.alter_queue()");
+	(void) resolve_queue(name); /* in memory before its row is changed: as others see it */
 	if (!log_definition_get(name, true, &definition))
 		raise_no_queue(name);
 	apply_change(&definition.policy, change);
@@ -172,11 +187,14 @@ static void
 commit_drop(const PendingDdl *ddl)
 {
 	uint32		queue = queue_find_id(ddl->database, ddl->id);
+	uint32		generation;
 
 	if (queue == NONE)
 		return;
-	queue_retire(queue, queues[queue].generation);
-	keeper_wake(ddl->database);
+	generation = queues[queue].generation;
+	queue_retire(queue, generation);
+	if (!queue_reclaim(queue, generation + 1))
+		keeper_wake(ddl->database);
 }
 
 void
@@ -197,6 +215,7 @@ ddl_commit(const PendingDdl *ddl, uint32 n)
 				commit_drop(&ddl[i]);
 				break;
 			case DDL_SEGMENT:
+				segment_commit(ddl[i].queue);
 				pg_atomic_write_u32(&shared->databases[ddl[i].database].open_segment,
 									ddl[i].queue);
 				break;
@@ -212,7 +231,7 @@ ddl_undo(const PendingDdl *ddl, uint32 n)
 		if (ddl[i].kind == DDL_CREATE)
 		{
 			queue_retire(ddl[i].queue, ddl[i].generation);
-			queue_reclaim(ddl[i].queue);
+			queue_reclaim(ddl[i].queue, ddl[i].generation + 1);
 		}
 		else if (ddl[i].kind == DDL_SEGMENT)
 			segment_forget(ddl[i].queue);

@@ -16,6 +16,7 @@
 
 /* Claims given back by nobody's fault, in a row, for each failure of the budget. */
 #define RETURNS_PER_ATTEMPT 10
+#define RETURNS_MAX 65000
 
 int64
 retry_delay(const Queue *queue, int tries)
@@ -101,7 +102,7 @@ count_ending(Slot *s, Queue *queue, EndReason reason, TimestampTz now)
 		case END_RETURNED:
 			break;
 	}
-	s->returns++;
+	s->returns = Min(s->returns + 1, RETURNS_MAX);
 	return s->returns == 1 ? now : now + retry_delay(queue, s->returns - 1);
 }
 
@@ -110,7 +111,8 @@ used_up(const Slot *s, const Queue *queue)
 {
 	return s->failures >= queue->policy.max_attempts ||
 		   s->crashes >= queue->policy.max_crashes ||
-		   s->returns > (int64) queue->policy.max_attempts * RETURNS_PER_ATTEMPT;
+		   s->returns > Min((int64) queue->policy.max_attempts * RETURNS_PER_ATTEMPT,
+							RETURNS_MAX - 1);
 }
 
 static void
@@ -166,7 +168,8 @@ claim_end(uint32 slot, EndReason reason, int sqlstate, const char *text, Timesta
 		line_free(slot);
 		return;
 	}
-	outcome_post(database, &outcome);
+	if (outcome_post(database, &outcome))
+		s->flags |= SLOT_UNRECORDED;
 	if (outcome.dead)
 	{
 		queue->dead++;

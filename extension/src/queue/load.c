@@ -31,6 +31,7 @@ typedef struct Pass
 	uint32		queue;
 	uint32		generation;
 	int32		queue_id;
+	TransactionId seen_xmax;	/* of the snapshot that reads the rows */
 	uint32		nsegments;
 	uint32		segment[MAX_SEGMENTS];
 } Pass;
@@ -41,6 +42,13 @@ typedef struct Found
 	MessageHead head;
 	uint32		segment;
 } Found;
+
+/* Whether the queue is still the one that the pass began with. */
+static bool
+is_current(const Pass *pass)
+{
+	return queues[pass->queue].generation == pass->generation;
+}
 
 static uint32
 load_target(const Queue *queue)
@@ -60,7 +68,8 @@ load_needed(const Queue *queue)
 	{
 		const Lane *lane = &queue->lanes[i];
 
-		if (lane_spilled(lane) && lane->ready < load_target(queue) / 2)
+		if (lane_spilled(lane) &&
+			(lane->ready < load_target(queue) / 2 || lane_first(lane) == NONE))
 			return true;
 	}
 	return false;
@@ -87,6 +96,18 @@ end_read(Snapshot snapshot)
 {
 	UnregisterSnapshot(snapshot);
 	CommitTransactionCommand();
+}
+
+/* The segments first, then the snapshot: a pair is known in memory before anybody commits a message in it. */
+static Snapshot
+begin_pass(Pass *pass)
+{
+	Snapshot	snapshot;
+
+	pass->nsegments = segment_list(pass->database, pass->segment, MAX_SEGMENTS);
+	snapshot = begin_read();
+	pass->seen_xmax = snapshot->xmax;
+	return snapshot;
 }
 
 /* Placing */
@@ -202,6 +223,30 @@ place(uint32 slot, const Found *found, const EventRow *event, TimestampTz now, W
 	return false;
 }
 
+/* Who commits with an xid below may find its message loaded already: see sends_publish. */
+static void
+note_seen(Queue *queue, TransactionId xmax)
+{
+	if (!TransactionIdIsValid(queue->seen_xmax) ||
+		TransactionIdPrecedes(queue->seen_xmax, xmax))
+		queue->seen_xmax = xmax;
+}
+
+/* Slots of the queue's own messages that come after all of those found. */
+static uint32
+evict_later(Queue *queue, const Found *found, int n, uint32 wanted, uint32 *out)
+{
+	int			priority = found[0].head.priority;
+	int64		above = found[0].head.id;
+
+	for (int i = 1; i < n; i++)
+	{
+		priority = Min(priority, found[i].head.priority);
+		above = Max(above, found[i].head.id);
+	}
+	return line_evict(queue, wanted, priority, above, out);
+}
+
 /* Slots for rows that were read, in the hash before anybody asks whether they are finished. */
 static int
 arrive(const Pass *pass, const Found *found, int n, uint32 *slot_of)
@@ -213,8 +258,10 @@ arrive(const Pass *pass, const Found *found, int n, uint32 *slot_of)
 	LWLockAcquire(queue_lock(pass->queue), LW_EXCLUSIVE);
 	if (queues[pass->queue].generation != pass->generation)
 		n = 0;
+	if (n > 0)
+		note_seen(&queues[pass->queue], pass->seen_xmax);
 	if ((uint32) n > ngot)		/* what comes later can wait in the log */
-		ngot += line_evict(&queues[pass->queue], n - ngot, found[n - 1].head.id, got + ngot);
+		ngot += evict_later(&queues[pass->queue], found, n, n - ngot, got + ngot);
 	for (done = 0; done < n && ngot > 0; done++)
 	{
 		uint32		slot = got[ngot - 1];
@@ -272,7 +319,7 @@ bring_in(const Pass *pass, const Found *found, int n, Snapshot *snapshot)
 		if (slot_of[i] == NONE)
 			continue;
 		if (queues[pass->queue].generation != pass->generation)
-			line_free(slot_of[i]);
+			line_free(slot_of[i]);	/* an arriving slot is freed by its loader only */
 		else
 			ready += place(slot_of[i], &found[i], has_event[i] ? &events[i] : NULL, now, &wakes);
 	}
@@ -328,9 +375,9 @@ read_lane(const Pass *pass, int priority, int64 after, int64 upto, int limit,
  * less if slots ran out.
  */
 static int64
-read_range(const Pass *pass, int priority, int64 after, int64 upto)
+read_range(Pass *pass, int priority, int64 after, int64 upto)
 {
-	Snapshot	rows = begin_read();
+	Snapshot	rows = begin_pass(pass);
 	Snapshot	events = RegisterSnapshot(GetLatestSnapshot());
 	bool		short_of_slots = false;
 	int			n = LOAD_CHUNK;
@@ -356,7 +403,7 @@ read_range(const Pass *pass, int priority, int64 after, int64 upto)
 
 /* The first gap of a lane.  Returns whether there was one. */
 static bool
-load_gap(const Pass *pass, int priority)
+load_gap(Pass *pass, int priority)
 {
 	Lane	   *lane = &queues[pass->queue].lanes[priority];
 	IdRange		gap;
@@ -365,7 +412,7 @@ load_gap(const Pass *pass, int priority)
 	Wakes		wakes = {0};
 
 	LWLockAcquire(queue_lock(pass->queue), LW_EXCLUSIVE);
-	there = ranges_take(&lane->gaps, &gap);
+	there = is_current(pass) && ranges_take(&lane->gaps, &gap);
 	if (there)
 		lane->reading = gap;
 	LWLockRelease(queue_lock(pass->queue));
@@ -375,9 +422,12 @@ load_gap(const Pass *pass, int priority)
 	reached = read_range(pass, priority, gap.first - 1, gap.last);
 
 	LWLockAcquire(queue_lock(pass->queue), LW_EXCLUSIVE);
-	if (reached < gap.last)
-		ranges_add(&lane->gaps, reached + 1, gap.last);
-	lane->reading.first = lane->reading.last = ID_INFINITE;
+	if (is_current(pass))
+	{
+		if (reached < gap.last)
+			ranges_add(&lane->gaps, reached + 1, gap.last);
+		lane->reading.first = lane->reading.last = ID_INFINITE;
+	}
 	if (line_has_ready(&queues[pass->queue]))
 		waiters_wake(pass->queue, lane->ready, &wakes);
 	LWLockRelease(queue_lock(pass->queue));
@@ -401,7 +451,7 @@ peek_lane(const Pass *pass, int priority, int64 after, int n)
 
 /* The next part of a spilled lane.  Returns whether it is worth calling again at once. */
 static bool
-load_next(const Pass *pass, int priority, int n)
+load_next(Pass *pass, int priority, int n)
 {
 	Queue	   *queue = &queues[pass->queue];
 	Lane	   *lane = &queue->lanes[priority];
@@ -412,21 +462,24 @@ load_next(const Pass *pass, int priority, int n)
 	Wakes		wakes = {0};
 
 	LWLockAcquire(queue_lock(pass->queue), LW_EXCLUSIVE);
-	same = lane->loaded == loaded && queue->generation == pass->generation;
+	same = is_current(pass) && lane->loaded == loaded;
 	if (same)
 		lane->cursor = cursor;
 	LWLockRelease(queue_lock(pass->queue));
 	if (!same)
-		return true;
+		return is_current(pass);
 	BATON_POINT("load-cursor-moved");
 
 	reached = read_range(pass, priority, loaded, cursor);
 	BATON_POINT("load-range-read");
 
 	LWLockAcquire(queue_lock(pass->queue), LW_EXCLUSIVE);
-	if (reached < cursor)
-		ranges_add(&lane->gaps, reached + 1, cursor);
-	lane->loaded = cursor;
+	if (is_current(pass))
+	{
+		if (reached < cursor)
+			ranges_add(&lane->gaps, reached + 1, cursor);
+		lane->loaded = cursor;
+	}
 	if (line_has_ready(queue))
 		waiters_wake(pass->queue, lane->ready, &wakes);
 	LWLockRelease(queue_lock(pass->queue));
@@ -435,7 +488,7 @@ load_next(const Pass *pass, int priority, int n)
 }
 
 static bool
-load_lane(const Pass *pass, int priority)
+load_lane(Pass *pass, int priority)
 {
 	Queue	   *queue = &queues[pass->queue];
 	Lane	   *lane = &queue->lanes[priority];
@@ -447,7 +500,7 @@ load_lane(const Pass *pass, int priority)
 	int64		room;
 
 	LWLockAcquire(queue_lock(pass->queue), LW_SHARED);
-	spilled = lane_spilled(lane) && queue->generation == pass->generation;
+	spilled = lane_spilled(lane) && is_current(pass);
 	gaps = lane->gaps.count > 0;
 	stuck = lane_first(lane) == NONE;
 	room = (int64) target - lane->ready;
@@ -455,11 +508,13 @@ load_lane(const Pass *pass, int priority)
 	clogged = queue->slots - queue->count[SLOT_READY] > shared->window / 2;
 	LWLockRelease(queue_lock(pass->queue));
 
-	if (!spilled || clogged)
+	if (!spilled || (clogged && !stuck))
 		return false;
 	if (gaps)
-		return (slots_free() > 0 || stuck) && load_gap(pass, priority);
-	if (room < target / 2)
+		return (stuck || room >= target / 2 || slots_free() > 0) && load_gap(pass, priority);
+	if (stuck)					/* what is ready comes after something that is still in the log */
+		room = LOAD_CHUNK;
+	else if (room < target / 2)
 		return false;
 	return load_next(pass, priority, (int) Min(room, LOAD_CHUNK));
 }
@@ -516,9 +571,9 @@ read_due(const Pass *pass, TimestampTz after, TimestampTz upto, int skip, Snapsh
 
 /* Brings all in that read_due finds in (after, upto].  False: slots ran out. */
 static bool
-read_due_range(const Pass *pass, TimestampTz after, TimestampTz upto)
+read_due_range(Pass *pass, TimestampTz after, TimestampTz upto)
 {
-	Snapshot	rows = begin_read();
+	Snapshot	rows = begin_pass(pass);
 	Snapshot	events = RegisterSnapshot(GetLatestSnapshot());
 	bool		enough = true;
 	TimestampTz last;
@@ -574,7 +629,7 @@ any_due(const Pass *pass, TimestampTz after)
 
 /* Returns whether it is worth calling again at once. */
 static bool
-load_due(const Pass *pass, TimestampTz now)
+load_due(Pass *pass, TimestampTz now)
 {
 	Queue	   *queue = &queues[pass->queue];
 	TimestampTz from = queue->due_loaded;
@@ -584,7 +639,7 @@ load_due(const Pass *pass, TimestampTz now)
 	bool		enough;
 	bool		more_later;
 
-	if (from >= now + PARK_HORIZON / 2 || slots_free() == 0)
+	if (from >= now + PARK_HORIZON / 2)
 		return false;
 	if (delayed_full(queue))
 		until = now;			/* what is due must come all the same */
@@ -593,7 +648,7 @@ load_due(const Pass *pass, TimestampTz now)
 	cursor = peek_due(pass, from, until);
 
 	LWLockAcquire(queue_lock(pass->queue), LW_EXCLUSIVE);
-	same = queue->due_loaded == from && queue->generation == pass->generation;
+	same = is_current(pass) && queue->due_loaded == from;
 	if (same)
 	{
 		queue->due_cursor = cursor;
@@ -602,18 +657,21 @@ load_due(const Pass *pass, TimestampTz now)
 	}
 	LWLockRelease(queue_lock(pass->queue));
 	if (!same)
-		return true;
+		return is_current(pass);
 
 	more_later = any_due(pass, until);
 	enough = read_due_range(pass, from, cursor);
 
 	LWLockAcquire(queue_lock(pass->queue), LW_EXCLUSIVE);
-	if (!enough)
-		queue->due_redo = Min(queue->due_redo, from + 1);
-	queue->due_loaded = queue->due_cursor = Min(cursor, queue->due_redo - 1);
-	queue->due_redo = PG_INT64_MAX;
-	queue->parked |= more_later || queue->due_loaded < until;
-	enough = enough && queue->due_loaded > from;
+	if (is_current(pass))
+	{
+		if (!enough)
+			queue->due_redo = Min(queue->due_redo, from + 1);
+		queue->due_loaded = queue->due_cursor = Min(cursor, queue->due_redo - 1);
+		queue->due_redo = PG_INT64_MAX;
+		queue->parked |= more_later || queue->due_loaded < until;
+		enough = enough && queue->due_loaded > from;
+	}
 	LWLockRelease(queue_lock(pass->queue));
 	return enough && cursor < until;
 }
@@ -630,6 +688,7 @@ load_queue(uint32 database, uint32 queue, Pass *pass)
 	pass->generation = queues[queue].generation;
 	pass->queue_id = queues[queue].id;
 	LWLockRelease(queue_lock(queue));
+	pass->nsegments = segment_list(database, pass->segment, MAX_SEGMENTS);
 	for (int p = BATON_PRIORITIES; p-- > 0;)
 		more |= load_lane(pass, p);
 	more |= load_due(pass, baton_now());
@@ -643,7 +702,6 @@ load_round(uint32 database)
 	bool		more = false;
 
 	pass->database = database;
-	pass->nsegments = segment_list(database, pass->segment, MAX_SEGMENTS);
 	for (int active = 1; active >= 0; active--)
 	{
 		for (uint32 q = 0; q < shared->queues; q++)
@@ -707,6 +765,8 @@ load_again(uint32 database)
 			for (int p = 0; p < BATON_PRIORITIES; p++)
 				queues[q].lanes[p].loaded = queues[q].lanes[p].cursor = 0;
 			queues[q].due_loaded = queues[q].due_cursor = PG_INT64_MIN;
+			queues[q].due_redo = PG_INT64_MAX;
+			queues[q].parked = true;
 		}
 		LWLockRelease(queue_lock(q));
 	}

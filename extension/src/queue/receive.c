@@ -58,6 +58,8 @@ may_hand_out(uint32 slot, TimestampTz now, Wakes *wakes)
 
 	if (s->expires_at != 0 && s->expires_at <= now)
 	{
+		/* who gives a key back lets the next one go, which may be waiting for this one */
+		(void) key_acquire(slot, queues[s->queue].policy.key_in_flight);
 		line_free(slot);
 		return false;
 	}
@@ -144,8 +146,7 @@ unclaim(const Claim *claim)
 	SlotLock	lock = SLOT_LOCK_INIT;
 	const Slot *s = &slots[claim->slot];
 
-	slot_lock(&lock, claim->slot);
-	if (s->state == SLOT_CLAIMED && s->generation == claim->generation)
+	if (slot_lock(&lock, claim->slot) && s->state == SLOT_CLAIMED && s->generation == claim->generation)
 		claim_give_back(claim->slot, &lock.wakes);
 	slot_unlock(&lock);
 }
@@ -289,10 +290,12 @@ claims_start_leases(const LocalClaim *claims, uint32 n)
 	{
 		Slot	   *s = &slots[claims[i].slot];
 
-		slot_lock(&lock, claims[i].slot);
-		if (s->generation != claims[i].generation || s->state != SLOT_CLAIMED || s->due != 0)
+		if (!slot_lock(&lock, claims[i].slot) || s->generation != claims[i].generation || s->due != 0)
 			continue;
-		line_claim(claims[i].slot, now + s->lease, &lock.wakes);
+		if (s->state == SLOT_CLAIMED)
+			line_claim(claims[i].slot, now + s->lease, &lock.wakes);
+		else if (s->state == SLOT_SETTLING)
+			s->due = now + s->lease;	/* by another session; counts if that is undone */
 	}
 	slot_unlock(&lock);
 }

@@ -72,9 +72,9 @@ finish_outcome(const Outcome *o)
 	SlotLock	lock = SLOT_LOCK_INIT;
 	const Slot *s = &slots[o->slot];
 
-	slot_lock(&lock, o->slot);
-	if (s->id == o->message_id && s->queue == o->queue)
+	if (slot_lock(&lock, o->slot) && s->id == o->message_id && s->queue == o->queue)
 	{
+		slots[o->slot].flags &= ~SLOT_UNRECORDED;
 		if (o->dead && s->state == SLOT_CONDEMNED)
 		{
 			inflight_acquit(o->slot);
@@ -157,8 +157,7 @@ record_recover(uint32 database)
 
 		if (s->state != SLOT_CONDEMNED || s->database != database)
 			continue;
-		slot_lock(&lock, i);
-		if (s->state == SLOT_CONDEMNED && s->database == database &&
+		if (slot_lock(&lock, i) && s->state == SLOT_CONDEMNED && s->database == database &&
 			!outcome_death_pending(database, s->id))
 			condemned_post(i, baton_now());
 		slot_unlock(&lock);
@@ -190,8 +189,7 @@ end_hung_claims(uint32 database)
 
 		if (s->database != database || !is_hung(s, now))
 			continue;
-		slot_lock(&lock, i);
-		if (s->database == database && is_hung(s, now))
+		if (slot_lock(&lock, i) && s->database == database && is_hung(s, now))
 		{
 			claim_end(i, s->due != 0 && s->due <= now ? END_LEASE : END_VANISHED, 0, NULL, now,
 					  &lock.wakes);
@@ -216,9 +214,9 @@ sweep_queue(uint32 queue)
 
 		if (s->queue != queue || s->state == SLOT_FREE)
 			continue;
-		slot_lock(&lock, i);
-		/* a settling one belongs to its transaction, which will free it */
-		if (s->queue == queue && s->state != SLOT_FREE && s->state != SLOT_SETTLING)
+		/* a settling one belongs to its transaction, an arriving one to the loader; they free it */
+		if (slot_lock(&lock, i) && s->queue == queue && s->state != SLOT_SETTLING &&
+			s->state != SLOT_ARRIVING)
 		{
 			line_take_out(i);
 			inflight_clear(i);
@@ -238,7 +236,7 @@ sweep_dropped(uint32 database)
 			continue;
 		if (queues[q].slots > 0)
 			sweep_queue(q);
-		queue_reclaim(q);
+		queue_reclaim(q, queues[q].generation);
 		CHECK_FOR_INTERRUPTS();
 	}
 }

@@ -80,34 +80,28 @@ baton_database_if_any(void)
 static void
 register_segment(uint32 database, const LogSegment *segment)
 {
-	if (segment_register(database, segment->number, segment->messages, segment->events) ==
-		NONE)
+	if (segment_register(database, segment->number, segment->messages, segment->events,
+						 false) == NONE)
 		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 						errmsg("too many segments in the message log")));
 }
 
-int
+void
 adopt_segments(uint32 database)
 {
-	static uint32 known[MAX_SEGMENTS];
-	uint32		before = segment_list(database, known, MAX_SEGMENTS);
-	uint32		after;
+	static uint32 all[MAX_SEGMENTS];
+	uint32		none = NONE;
+	uint32		n;
 	int			count;
 	LogSegment *list = log_segment_list(&count);
 
 	for (int i = 0; i < count; i++)
 		register_segment(database, &list[i]);
-	after = segment_list(database, known, MAX_SEGMENTS);
-	if (after > 0)
-	{
-		pg_atomic_uint32 *open = &shared->databases[database].open_segment;
-		uint32		none = NONE;
-
-		if (after > before)
-			pg_atomic_compare_exchange_u32(open, &none, known[after - 1]);
-	}
+	n = segment_list(database, all, MAX_SEGMENTS);
+	if (n > 0)
+		pg_atomic_compare_exchange_u32(&shared->databases[database].open_segment, &none,
+									   all[n - 1]);
 	pfree(list);
-	return (int) (after - before);
 }
 
 /*
@@ -136,7 +130,7 @@ find_or_make_segment(uint32 database)
 	xact_reserve_ddl();
 	segment = log_segment_create(log_segment_next_number());
 	ddl.queue =
-		segment_register(database, segment.number, segment.messages, segment.events);
+		segment_register(database, segment.number, segment.messages, segment.events, true);
 	if (ddl.queue == NONE)
 		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 						errmsg("too many segments in the message log")));
@@ -285,26 +279,34 @@ sync_policy(uint32 queue, const QueueDefinition *definition)
 }
 
 /*
- * Registers a queue from its row.  The row is read again afterwards: a drop or alter that
- * committed in between has not seen the entry.
+ * Registers a queue from its row.  The row is read again until it stays the same: a drop or alter that
+ * committed in between has not seen the entry, or its policy was written over.
  */
 static bool
 register_queue(uint32 database, const QueueDefinition *definition, QueueRef *ref)
 {
-	QueueDefinition again;
+	QueueDefinition before = *definition;
+	QueueDefinition now;
 	bool		fresh;
-	uint32		queue = queue_register(database, definition->id, definition->name,
-									   &definition->policy, QUEUE_LIVE, false, &fresh);
+	bool		same;
 
-	if (queue == NONE)
-		return false;
-	ref->queue = queue;
-	ref->generation = queues[queue].generation;
 	ref->id = definition->id;
-	if (!log_definition_get(definition->name, false, &again) || again.id != definition->id)
-		queue_retire(ref->queue, ref->generation);
-	else if (xact_find_ddl(DDL_ALTER, database, definition->id) == NULL)
-		sync_policy(queue, &again);
+	ref->queue = queue_register(database, definition->id, definition->name,
+								&definition->policy, QUEUE_LIVE, false, &ref->generation, &fresh);
+	if (ref->queue == NONE)
+		return false;
+	do
+	{
+		if (!log_definition_get(definition->name, false, &now) || now.id != definition->id)
+		{
+			queue_retire(ref->queue, ref->generation);
+			return true;
+		}
+		same = memcmp(&now.policy, &before.policy, sizeof(QueuePolicy)) == 0;
+		if (xact_find_ddl(DDL_ALTER, database, definition->id) == NULL)
+			sync_policy(ref->queue, &now);
+		before = now;
+	} while (!same);
 	if (fresh)
 		keeper_wake(database);
 	return true;
@@ -336,6 +338,7 @@ resolve_queue(const char *name)
 	uint32		database = baton_database();
 	NameCacheEntry *entry = name_cache_entry(name);
 	QueueDefinition definition;
+	QueueRef	ref;
 	const PendingDdl *created;
 
 	if (entry->database == database &&
@@ -348,26 +351,19 @@ resolve_queue(const char *name)
 	if (created != NULL)
 		return (QueueRef) {created->queue, created->generation, created->id};
 
-	entry->database = database;
-	entry->database_generation = shared->databases[database].generation;
-	entry->ref.queue = queue_find(database, name, &entry->ref.generation);
-	if (entry->ref.queue != NONE)
-		entry->ref.id = queues[entry->ref.queue].id;
+	entry->database = NONE;		/* filled in last: an error must not leave it half done */
+	ref.queue = queue_find(database, name, &ref.generation);
+	if (ref.queue != NONE)
+		ref.id = queues[ref.queue].id;
 	else if (!log_definition_get(name, false, &definition))
-	{
-		entry->database = NONE;
 		raise_no_queue(name);
-	}
-	else if (!register_queue(database, &definition, &entry->ref))
-	{
-		entry->database = NONE;
+	else if (!register_queue(database, &definition, &ref))
 		raise_too_many_queues();
-	}
-	if (!queue_current(&entry->ref) ||
-		xact_find_ddl(DDL_DROP, database, entry->ref.id) != NULL)
-	{
-		entry->database = NONE;
+	if (!queue_current(&ref) || xact_find_ddl(DDL_DROP, database, ref.id) != NULL)
 		raise_no_queue(name);
-	}
-	return entry->ref;
+	entry = name_cache_entry(name);
+	entry->database_generation = shared->databases[database].generation;
+	entry->ref = ref;
+	entry->database = database;
+	return ref;
 }

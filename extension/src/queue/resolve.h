@@ -42,7 +42,7 @@ extern char *queue_name_arg(bool isnull, Datum text_datum);
 static inline bool
 queue_current(const QueueRef *ref)
 {
-	return queues[ref->queue].generation == ref->generation;
+	return ref->queue != NONE && queues[ref->queue].generation == ref->generation;
 }
 
 extern BATON_NORETURN void raise_no_queue(const char *name);
@@ -57,8 +57,8 @@ extern Relation open_message_log(uint32 database, uint32 *segment);
 /* Makes sure that there is an open segment. */
 extern void ensure_segment(uint32 database);
 
-/* Registers the log's pairs of tables that exist; returns how many are new. */
-extern int	adopt_segments(uint32 database);
+/* Registers the log's pairs of tables that exist; the keeper then reads those that are new. */
+extern void adopt_segments(uint32 database);
 
 
 

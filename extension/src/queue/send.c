@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/rel.h"
@@ -18,6 +19,7 @@
 #include "memory/slotlock.h"
 #include "memory/slots.h"
 #include "queue/ending.h"
+#include "queue/load.h"
 #include "queue/send.h"
 
 #define APPEND_RUN 1000
@@ -143,12 +145,23 @@ fill_slot(uint32 slot, const PendingSend *send)
 }
 
 /*
+ * Whether the loader's snapshots may have seen this transaction, between its becoming visible and this callback.  Then
+ * its messages may have been loaded, handed out and finished, and only the loader can tell: it reads them
+ * again.  A snapshot that sees a transaction has a higher xmax than its xid.
+ */
+static bool
+maybe_loaded(const Queue *queue, TransactionId xid)
+{
+	return TransactionIdIsValid(queue->seen_xmax) && TransactionIdPrecedes(xid, queue->seen_xmax);
+}
+
+/*
  * One message, under its queue's lock.  spare: slots that were got for the run.  Returns whether
  * it can be handed out now.
  */
 static bool
-publish_one(const PendingSend *send, TimestampTz now, uint32 *spare, uint32 *nspare,
-			Wakes *wakes)
+publish_one(const PendingSend *send, TransactionId xid, TimestampTz now, uint32 *spare,
+			uint32 *nspare, Wakes *wakes)
 {
 	Queue	   *queue = &queues[send->queue];
 	Lane	   *lane = &queue->lanes[send->priority];
@@ -163,12 +176,14 @@ publish_one(const PendingSend *send, TimestampTz now, uint32 *spare, uint32 *nsp
 	}
 	if (!later && send->id > lane->cursor)
 		return false;
-	if (*nspare == 0)
+	if (*nspare == 0 || maybe_loaded(queue, xid))
 	{
 		if (later)
 			due_leave(queue, send->deliver_at);
-		else
+		else if (*nspare == 0)
 			lane_leave(lane, send->id);
+		else
+			ranges_add(&lane->gaps, send->id, send->id);
 		return false;
 	}
 	slot = spare[*nspare - 1];
@@ -185,30 +200,45 @@ publish_one(const PendingSend *send, TimestampTz now, uint32 *spare, uint32 *nsp
 	return send->id <= lane_limit(lane);
 }
 
+/* How many of them need a slot, as far as can be told without the lock: not those that a spilled
+ * lane leaves to the loader. */
+static uint32
+count_slots_needed(const PendingSend *sends, uint32 n)
+{
+	uint32		needed = 0;
+
+	for (uint32 i = 0; i < n; i++)
+		needed += sends[i].deliver_at != 0 ||
+				  sends[i].id <= queues[sends[i].queue].lanes[sends[i].priority].cursor;
+	return needed;
+}
+
 /* Up to SLOT_RUN messages of one queue. */
 static void
 publish_run(const PendingSend *sends, uint32 n)
 {
 	uint32		queue = sends->queue;
 	uint32		spare[SLOT_RUN];
-	uint32		nspare = line_obtain(queue, n, spare);
+	uint32		nspare = line_obtain(queue, count_slots_needed(sends, n), spare);
 	uint32		available = 0;
 	TimestampTz now = baton_now();
+	TransactionId xid = GetTopTransactionIdIfAny();
 	Wakes		wakes = {0};
-	bool		spilled;
+	bool		load;
 
 	LWLockAcquire(queue_lock(queue), LW_EXCLUSIVE);
-	if (queues[queue].generation == sends->queue_generation)
+	if (queues[queue].generation == sends->queue_generation &&
+		queues[queue].state == QUEUE_LIVE)
 		for (uint32 i = 0; i < n; i++)
-			available += publish_one(&sends[i], now, spare, &nspare, &wakes);
-	spilled = available < n;
+			available += publish_one(&sends[i], xid, now, spare, &nspare, &wakes);
+	load = available < n && load_needed(&queues[queue]);
 	waiters_wake(queue, available, &wakes);
 	LWLockRelease(queue_lock(queue));
 
 	wakes_send(&wakes);
 	while (nspare > 0)
 		slot_give_back(spare[--nspare]);
-	if (spilled)
+	if (load)
 		keeper_wake(queues[queue].database);
 }
 

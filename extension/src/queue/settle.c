@@ -127,6 +127,8 @@ begin_settle(uint32 slot, const SettleRequest *request, Jsonb *detail, Timestamp
 	}
 	if (event->action == EVENT_FAILED || event->action == EVENT_RELEASED)
 		event->deliver_at = due_after(s, request, event->failures, now);
+	if (!(s->flags & SLOT_DETACHED) && s->session != session_begin())
+		queues[s->queue].strange++;
 	line_settle(slot, session_begin());
 	xact_add_settle(slot, event->action, event->deliver_at);
 }
@@ -197,8 +199,7 @@ settle_claims(const text *const *receipts, int n, const SettleRequest *request,
 			receipt.id = 0;
 			continue;
 		}
-		slot_lock(&lock, receipt.slot);
-		verdict = examine(&receipt, database, now);
+		verdict = slot_lock(&lock, receipt.slot) ? examine(&receipt, database, now) : CLAIM_LOST;
 		if (verdict == CLAIM_BUSY)
 			busy = receipt.id;
 		if (verdict != CLAIM_OK)
@@ -249,8 +250,7 @@ claim_extend(const text *receipt_text, int64 lease)
 	xact_session();
 	if (!decode(receipt_text, &receipt))
 		raise_lost(0);
-	slot_lock(&lock, receipt.slot);
-	verdict = examine(&receipt, database, now);
+	verdict = slot_lock(&lock, receipt.slot) ? examine(&receipt, database, now) : CLAIM_LOST;
 	if (verdict == CLAIM_OK)
 	{
 		slots[receipt.slot].lease = lease;
@@ -321,18 +321,20 @@ commit_one(const PendingSettle *settle, TimestampTz now, Wakes *wakes)
 			queue->dead++;
 		inflight_acquit(slot);
 		line_free(slot);
-		if (line_has_ready(queue))
-			waiters_wake((uint32) (queue - queues), 1, wakes);
-		return;
 	}
-	if (settle->action == EVENT_FAILED)
+	else if (settle->action == EVENT_FAILED)
 	{
 		s->failures++;
 		queue->failed++;
+		slot_return(slot, settle->due, true, now, wakes);
 	}
 	else
+	{
 		key_release(slot);
-	slot_return(slot, settle->due, true, now, wakes);
+		slot_return(slot, settle->due, true, now, wakes);
+	}
+	if (line_has_ready(queue))	/* its key may have let others go */
+		waiters_wake((uint32) (queue - queues), 1, wakes);
 }
 
 void
@@ -369,6 +371,8 @@ undo_one(uint32 slot, TimestampTz now, Wakes *wakes)
 	else if (!(s->flags & SLOT_DETACHED) &&
 			 session_generation(s->session) != s->session_generation)
 		claim_end(slot, END_VANISHED, 0, NULL, now, wakes);
+	else if (s->flags & SLOT_ORPHAN)
+		claim_end(slot, END_RETURNED, 0, "transaction rolled back", now, wakes);
 	else
 		line_claim(slot, due, wakes);
 }

@@ -46,6 +46,7 @@ look(const QueueRef *ref, bool first, TimestampTz now, int64 *nap)
 	uint32		session = session_begin();
 	WaitVerdict verdict = WAIT_ON;
 	Wakes		wakes = {0};
+	TimestampTz watch_until;
 	bool		low;
 
 	LWLockAcquire(queue_lock(ref->queue), LW_EXCLUSIVE);
@@ -62,8 +63,9 @@ look(const QueueRef *ref, bool first, TimestampTz now, int64 *nap)
 	}
 	else if (!waiters_has(ref->queue, session))
 		verdict = WAIT_READY;
-	if (line_has_ready(queue) &&
-		(first || (queue->guard == session && now >= queue->watch_until)))
+	/* the guard may be stopped as well as who was woken; who wakes up by itself then does its work */
+	watch_until = queue->watch_until + (queue->guard == session ? 0 : WAKE_DEBT);
+	if (line_has_ready(queue) && (first || now >= watch_until))
 		verdict = WAIT_READY;
 	if (verdict == WAIT_READY)
 		waiters_remove(ref->queue, session, &wakes);

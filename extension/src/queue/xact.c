@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "miscadmin.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
@@ -36,7 +37,7 @@ static LIST(PendingSettle) settles;
 static LIST(PendingDdl) ddls;
 
 static uint32 committed_claims = 0; /* the first so many of claims are of earlier transactions */
-static bool wake_launcher = false;
+static Oid announced_extension = InvalidOid;
 
 /* The last error of this transaction, for the log of what its claims failed of. */
 static int	error_state = 0;
@@ -92,7 +93,8 @@ claim_is_mine(const LocalClaim *claim)
 	const Slot *s = &slots[claim->slot];
 
 	return s->generation == claim->generation &&
-		   (s->state == SLOT_CLAIMED || s->state == SLOT_SETTLING);
+		   (s->state == SLOT_CLAIMED || s->state == SLOT_SETTLING) &&
+		   queues[s->queue].state != QUEUE_DROPPED;
 }
 
 /* Forgets claims of earlier transactions that have ended meanwhile. */
@@ -208,9 +210,9 @@ xact_claims(uint32 *count)
 }
 
 void
-xact_wake_launcher_at_commit(void)
+xact_announce_extension(Oid extension)
 {
-	wake_launcher = true;
+	announced_extension = extension;
 }
 
 /* Claims that end */
@@ -236,10 +238,12 @@ end_claims(uint32 first, EndReason reason, int sqlstate, const char *text)
 	{
 		uint32		slot = claims.item[i].slot;
 
-		slot_lock(&lock, slot);
-		if (slots[slot].generation == claims.item[i].generation &&
-			slots[slot].state == SLOT_CLAIMED)
+		if (!slot_lock(&lock, slot) || slots[slot].generation != claims.item[i].generation)
+			continue;
+		if (slots[slot].state == SLOT_CLAIMED)
 			claim_end(slot, reason, sqlstate, text, now, &lock.wakes);
+		else if (slots[slot].state == SLOT_SETTLING)
+			slots[slot].flags |= SLOT_ORPHAN;
 	}
 	slot_unlock(&lock);
 	claims.count = first;
@@ -271,21 +275,29 @@ xact_release_claims(void)
 {
 	SlotLock	lock = SLOT_LOCK_INIT;
 	uint32		given = 0;
+	uint32		kept = 0;
+	uint32		kept_committed = 0;
 
 	for (uint32 i = 0; i < claims.count; i++)
 	{
-		uint32		slot = claims.item[i].slot;
+		LocalClaim	claim = claims.item[i];
 
-		slot_lock(&lock, slot);
-		if (slots[slot].generation == claims.item[i].generation &&
-			slots[slot].state == SLOT_CLAIMED)
+		if (!slot_lock(&lock, claim.slot) || !claim_is_mine(&claim))
+			continue;
+		if (slots[claim.slot].state == SLOT_CLAIMED && !claim.detached)
 		{
-			claim_give_back(slot, &lock.wakes);
+			claim_give_back(claim.slot, &lock.wakes);
 			given++;
+			continue;
 		}
+		/* one that is being settled comes back if that is undone */
+		claims.item[kept++] = claim;
+		if (i < committed_claims)
+			kept_committed++;
 	}
 	slot_unlock(&lock);
-	claims.count = committed_claims = 0;
+	claims.count = kept;
+	committed_claims = kept_committed;
 	return given;
 }
 
@@ -317,7 +329,7 @@ static void
 forget_transaction(void)
 {
 	sends.count = settles.count = ddls.count = 0;
-	wake_launcher = false;
+	announced_extension = InvalidOid;
 	error_state = 0;
 }
 
@@ -334,8 +346,11 @@ on_commit(void)
 	if (settles.count > 0)
 		settles_commit(settles.item, settles.count);
 	commit_claims();
-	if (wake_launcher)
+	if (OidIsValid(announced_extension))
+	{
+		database_find(MyDatabaseId, announced_extension, true);
 		launcher_wake();
+	}
 	forget_transaction();
 }
 
@@ -369,7 +384,7 @@ xact_callback(XactEvent event, void *arg)
 								   "only until it commits.")));
 			break;
 		case XACT_EVENT_COMMIT:
-			if (anything_pending() || wake_launcher)
+			if (anything_pending() || OidIsValid(announced_extension))
 				on_commit();
 			error_state = 0;
 			break;
@@ -419,6 +434,8 @@ abort_subxact(SubTransactionId sub)
 static void
 subxact_callback(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
+	if (event == SUBXACT_EVENT_START_SUB)
+		error_state = 0;		/* after ROLLBACK TO: that error was dealt with */
 	if (!anything_pending())
 		return;
 	if (event == SUBXACT_EVENT_ABORT_SUB)

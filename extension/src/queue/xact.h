@@ -102,10 +102,10 @@ extern const LocalClaim *xact_claims(uint32 *count);
 /* Ends all claims of the session that are bound to it, as if it had ended. */
 extern void xact_end_claims(void);
 
-/* Gives back at once, using up nothing, all claims of the session.  Returns how many. */
+/* Gives back at once, using up nothing, all claims that are bound to the session.  Returns how many. */
 extern uint32 xact_release_claims(void);
 
-/* A wake-up at commit that the install script asks for. */
-extern void xact_wake_launcher_at_commit(void);
+/* The extension was installed by this transaction: at commit its keeper is started. */
+extern void xact_announce_extension(Oid extension);
 
 #endif

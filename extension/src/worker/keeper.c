@@ -13,6 +13,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
@@ -21,6 +22,7 @@
 
 #include "compat.h"
 #include "log/schema.h"
+#include "log/segment.h"
 #include "memory/directory.h"
 #include "memory/waiters.h"
 #include "queue/ending.h"
@@ -62,22 +64,57 @@ duty_sweep(uint32 database)
 	return false;
 }
 
+/*
+ * Tables that a restore made don't depend on the extension yet.  Without waiting: whoever is making a pair
+ * has the lock until its transaction ends.
+ */
+static bool
+own_tables(void)
+{
+	int			count;
+	LogSegment *list;
+
+	if (!ConditionalLockRelationOid(log_schema(false)->message_parent, ShareUpdateExclusiveLock))
+		return false;
+	list = log_segment_list(&count);
+	for (int i = 0; i < count; i++)
+		log_segment_adopt(&list[i]);
+	pfree(list);
+	return true;
+}
+
 /* Queues and tables that came by other ways than our functions: a restore. */
 static bool
 duty_adopt(uint32 database)
 {
-	bool		known;
-	int			fresh;
+	static bool strangers = false;
 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	known = pg_atomic_read_u32(&shared->databases[database].open_segment) != NONE;
-	fresh = adopt_segments(database);
+	adopt_segments(database);
+	if (pg_atomic_read_u32(&shared->databases[database].reload))
+		strangers = true;
+	if (strangers)
+		strangers = !own_tables();
 	register_queues(database);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
-	if (fresh > 0 && known)
+	return false;
+}
+
+static bool
+duty_load(uint32 database)
+{
+	if (pg_atomic_exchange_u32(&shared->databases[database].reload, 0))
 		load_again(database);
+	return load_round(database);
+}
+
+/* The backstop: those who notice first are the holder's own exit and the consumers. */
+static bool
+duty_hung(uint32 database)
+{
+	end_hung_claims(database);
 	return false;
 }
 
@@ -91,9 +128,10 @@ duty_recover(uint32 database)
 
 static Duty duties[] = {
 	{"timers", 0, duty_timers, 0},
-	{"record outcomes", 0, record_outcomes, 0},
 	{"adopt tables and queues", 5 * USECS_PER_SEC, duty_adopt, 0},
-	{"load", 0, load_round, 0},
+	{"load", 0, duty_load, 0},
+	{"record outcomes", 0, record_outcomes, 0},
+	{"end hung claims", 10 * USECS_PER_SEC, duty_hung, 0},
 	{"sweep dropped queues", 0, duty_sweep, 0},
 	{"recover lost outcomes", 5 * USECS_PER_SEC, duty_recover, 0},
 };
@@ -181,7 +219,7 @@ work(uint32 database)
 
 	for (size_t i = 0; i < lengthof(duties); i++)
 	{
-		TimestampTz now = GetCurrentTimestamp();
+		TimestampTz now = worker_now();
 
 		CHECK_FOR_INTERRUPTS();
 		if (duties[i].next > now)
@@ -210,10 +248,11 @@ time_to_sleep(uint32 database)
 bool
 keeper_serve(int64 span)
 {
-	TimestampTz start = GetCurrentTimestamp();
+	TimestampTz start = worker_now();
 	uint32		database;
 	bool		more = true;
 
+	own_settings();
 	database = database_held(MyDatabaseId) ? NONE : installation();
 	forget_others(database);
 	if (database == NONE || !take_place(database))
@@ -237,7 +276,7 @@ keeper_serve(int64 span)
 			database_forget(database);
 			return false;
 		}
-		if (span > 0 && GetCurrentTimestamp() - start > span)
+		if (span > 0 && worker_now() - start > span)
 			return true;
 		pg_atomic_write_u32(&shared->databases[database].keeper_wanted, 0);
 		more = work(database);
@@ -260,7 +299,6 @@ baton_keeper_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid,
 											  BGWORKER_BYPASS_ALLOWCONN);
-	own_settings();
 	keeper_serve(0);
 	proc_exit(0);
 }

@@ -24,6 +24,8 @@
 
 #include "compat.h"
 #include "memory/directory.h"
+#include "queue/load.h"
+#include "queue/record.h"
 #include "worker/worker.h"
 
 #define LOOK_EVERY 5000L		/* ms between looks at pg_database */
@@ -35,6 +37,7 @@ typedef struct Known
 {
 	Oid			oid;
 	bool		exists;			/* seen in the look that is going on */
+	bool		connectable;	/* nobody may connect to template0 and its like */
 	bool		probed;			/* a keeper has been started there once */
 	BackgroundWorkerHandle *keeper;
 	TimestampTz started;
@@ -120,11 +123,11 @@ start_keeper(Known *db)
 	MemoryContextSwitchTo(old);
 	if (!started)
 		db->keeper = NULL;
-	db->started = GetCurrentTimestamp();
+	db->started = worker_now();
 	return started;
 }
 
-/* What databases there are.  template0 and others that nobody may connect to are left alone. */
+/* What databases there are. */
 static void
 look_at_databases(void)
 {
@@ -143,8 +146,8 @@ look_at_databases(void)
 	{
 		Form_pg_database row = (Form_pg_database) GETSTRUCT(tuple);
 
-		if (row->datallowconn)
-			know(row->oid)->exists = true;
+		know(row->oid)->exists = true;
+		know(row->oid)->connectable = row->datallowconn;
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -158,14 +161,14 @@ look_at_databases(void)
 	known_count = kept;
 }
 
-/* Memory of databases that are no more. */
+/* Memory of databases that were there before the last look, and were not found by it. */
 static void
-forget_dropped(void)
+forget_dropped(const Oid *before)
 {
 	for (uint32 i = 0; i < MAX_DATABASES; i++)
 	{
 		Oid			oid = shared->databases[i].oid;
-		bool		exists = !OidIsValid(oid);
+		bool		exists = !OidIsValid(oid) || oid != before[i];
 
 		for (int j = 0; j < known_count && !exists; j++)
 			exists = known[j].oid == oid && known[j].exists;
@@ -174,72 +177,129 @@ forget_dropped(void)
 	}
 }
 
+/* Takes back what forgotten installations have left in memory. */
+static void
+reclaim_forgotten(void)
+{
+	for (uint32 i = 0; i < MAX_DATABASES; i++)
+	{
+		const Database *d = &shared->databases[i];
+
+		if (OidIsValid(d->oid) || !OidIsValid(d->extension) || d->keeper_pid != 0)
+			continue;
+		load_recover(i);
+		sweep_dropped(i);
+		database_reclaim(i);
+	}
+}
+
+static void
+look(void)
+{
+	Oid			before[MAX_DATABASES];
+
+	for (int i = 0; i < MAX_DATABASES; i++)
+		before[i] = shared->databases[i].oid;
+	look_at_databases();
+	forget_dropped(before);
+}
+
 /* No worker slot: this process will be that database's keeper for a while. */
 static void
 visit(Oid database)
 {
+	bool		first;
+
 	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
-	if (!shared->starved)
+	first = !shared->starved;
+	shared->starved = true;
+	shared->visit = shared->visited = database;
+	LWLockRelease(directory_lock());
+	if (first)
 		ereport(LOG, (errmsg("no free worker slot for a baton keeper"),
 					  errdetail("The launcher serves the databases in turn itself."),
 					  errhint("Raise max_worker_processes by one for each database that uses "
 							  "baton.")));
-	shared->starved = true;
-	shared->visit = database;
-	LWLockRelease(directory_lock());
 	proc_exit(1);				/* to be started again */
+}
+
+static bool
+is_barren(Oid database)
+{
+	for (int i = 0; i < MAX_DATABASES; i++)
+		if (shared->barren[i] == database)
+			return true;
+	return false;
+}
+
+/*
+ * Which database is served next when there are no worker slots: those that are known to need it in turn, by oid;
+ * one that hasn't been looked into yet comes first.
+ */
+static Oid
+next_visit(void)
+{
+	Oid			above = InvalidOid;
+	Oid			lowest = InvalidOid;
+
+	for (int i = 0; i < known_count; i++)
+	{
+		Oid			oid = known[i].oid;
+
+		if (!known[i].exists || !known[i].connectable || keeper_runs(&known[i]) || database_held(oid))
+			continue;
+		if (!needs_keeper(oid))
+		{
+			if (!known[i].probed && !is_barren(oid))
+				return oid;
+			continue;
+		}
+		if (!OidIsValid(lowest) || oid < lowest)
+			lowest = oid;
+		if (oid > shared->visited && (!OidIsValid(above) || oid < above))
+			above = oid;
+	}
+	return OidIsValid(above) ? above : lowest;
 }
 
 static void
 start_keepers(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = worker_now();
 
 	for (int i = 0; i < known_count; i++)
 	{
 		Known	   *db = &known[i];
 
-		if (!db->exists || keeper_runs(db) || database_held(db->oid) ||
-			(db->probed && !needs_keeper(db->oid)) ||
+		if (!db->exists || !db->connectable || keeper_runs(db) || database_held(db->oid) ||
+			((db->probed || is_barren(db->oid)) && !needs_keeper(db->oid)) ||
 			(db->probed && now - db->started < RESTART_AFTER))
 			continue;
 		if (!start_keeper(db))
-			visit(db->oid);
+		{
+			Oid			next = next_visit();
+
+			if (OidIsValid(next))
+				visit(next);
+			return;
+		}
 		db->probed = true;
 	}
 }
 
+/* Serves one database, or finds that there is nothing to serve; then makes room for the launcher. */
 static void
 visit_main(Oid database)
 {
-	bool		more;
-
 	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
 	shared->visit = InvalidOid;
 	LWLockRelease(directory_lock());
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, BGWORKER_BYPASS_ALLOWCONN);
-	more = keeper_serve(VISIT_SPAN);
-	if (more)
+	if (!keeper_serve(VISIT_SPAN) && !needs_keeper(database))
 	{
-		/* the next one that has no keeper, or this one again */
-		Oid			next = database;
-		int			from = 0;
-
-		while (from < MAX_DATABASES && shared->databases[from].oid != database)
-			from++;
-		for (int i = 1; i <= MAX_DATABASES && next == database; i++)
-		{
-			const Database *d = &shared->databases[(from + i) % MAX_DATABASES];
-
-			if (OidIsValid(d->oid) && d->oid != database && d->keeper_pid == 0)
-				next = d->oid;
-		}
-		if (next != database)
-		{
-			LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
-			shared->visit = next;
-			LWLockRelease(directory_lock());
-		}
+		LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
+		shared->barren[shared->barren_next++ % MAX_DATABASES] = database;
+		LWLockRelease(directory_lock());
 	}
 	proc_exit(1);
 }
@@ -266,7 +326,7 @@ baton_launcher_main(Datum arg)
 
 	for (;;)
 	{
-		TimestampTz now = GetCurrentTimestamp();
+		TimestampTz now = worker_now();
 
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
@@ -277,10 +337,10 @@ baton_launcher_main(Datum arg)
 		if (pg_atomic_exchange_u32(&shared->launcher_wanted, 0) ||
 			now - looked >= LOOK_EVERY * 1000)
 		{
-			look_at_databases();
-			forget_dropped();
+			look();
 			looked = now;
 		}
+		reclaim_forgotten();
 		start_keepers();
 		pgstat_report_activity(STATE_IDLE, NULL);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1000L,

@@ -103,9 +103,9 @@ ask_keepers(Oid database)
 static void
 wait_for_keeper(Oid database)
 {
-	TimestampTz until = GetCurrentTimestamp() + KEEPER_LEAVES_WITHIN;
+	TimestampTz until = worker_now() + KEEPER_LEAVES_WITHIN;
 
-	while (ask_keepers(database) && GetCurrentTimestamp() < until)
+	while (ask_keepers(database) && worker_now() < until)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10L,
 						 BatonWaitEvent("BatonKeeperLeave"));
