@@ -48,9 +48,10 @@ define_settings(void)
 void
 _PG_init(void)
 {
-	define_settings();
+	/* Too late for settings of the postmaster: an error that would end the session. */
 	if (!process_shared_preload_libraries_in_progress)
 		return;
+	define_settings();
 	testing_define();
 	memory_define();
 	xact_define();

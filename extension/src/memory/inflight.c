@@ -72,7 +72,6 @@ write_file(int code, Datum arg)
 
 	if (!IsPostmasterEnvironment || IsUnderPostmaster || code == 0 || !table->lived)
 		return;
-	table->system = GetSystemIdentifier();
 	file = AllocateFile(INFLIGHT_FILE, PG_BINARY_W);
 	if (file == NULL)
 		return;
@@ -169,8 +168,12 @@ forget_acquitted(void)
 	uint32		kept = 0;
 
 	for (uint32 i = 0; i < table->suspects; i++)
-		if (!suspects()[i].gone)
-			suspects()[kept++] = suspects()[i];
+	{
+		if (suspects()[i].gone)
+			continue;
+		suspects()[kept] = suspects()[i];
+		suspects()[kept++].posted = false;
+	}
 	table->suspects = kept;
 }
 
@@ -184,6 +187,7 @@ inflight_begin_life(void)
 
 	if (!table->lived)
 		read_file();
+	table->system = GetSystemIdentifier();	/* out of reach when the postmaster goes down */
 	forget_acquitted();
 	for (uint32 i = 0; i < table->size; i++)
 		claims += inflight()[i].id != 0;
@@ -233,9 +237,19 @@ inflight_suspect(uint32 database, int64 id, Suspect *out)
 	if (s == NULL || s->gone || s->extension != d->extension)
 		return false;
 	*out = *s;
-	s->crashes = 0;
-	s->unlogged = false;
+	s->posted = true;
 	return true;
+}
+
+void
+inflight_logged(uint32 database, int64 id)
+{
+	Suspect    *s = find_suspect(shared->databases[database].oid, id);
+
+	if (s == NULL || s->extension != shared->databases[database].extension)
+		return;
+	s->crashes = 0;
+	s->unlogged = s->posted = false;
 }
 
 void
@@ -243,8 +257,6 @@ inflight_acquit(uint32 slot)
 {
 	Suspect    *s;
 
-	if (slots[slot].suspicion == 0)
-		return;
 	s = find_suspect(shared->databases[slots[slot].database].oid, slots[slot].id);
 	if (s != NULL)
 		s->gone = true;

@@ -27,7 +27,8 @@ typedef struct Suspect
 	int64		id;
 	uint16		crashes;		/* crashes to count against it, not yet in the log */
 	uint8		suspicion;		/* crashes it was in flight at */
-	bool		unlogged;		/* its vanished event is not in the log yet */
+	bool		unlogged;		/* its vanished event, and its crashes, are not in the log yet */
+	bool		posted;			/* but are about to be written, in this life of the server */
 	bool		gone;			/* settled for ever: the entry counts for nothing */
 } Suspect;
 
@@ -42,11 +43,14 @@ extern void inflight_set(uint32 slot);
 extern void inflight_clear(uint32 slot);
 
 /*
- * A loaded message: false if it was not in flight at a crash.  Else *out is filled, and what was
- * to be counted and logged is from now on the caller's to do.  Only the loader of that
- * database calls it.
+ * A loaded message: false if it was not in flight at a crash.  Else *out is filled; where out->posted is false,
+ * the caller has to post what is unlogged.  It stays here until it is in the log, as the next crash may
+ * come before.  Only the loader of that database calls it, under the queue's lock.
  */
 extern bool inflight_suspect(uint32 database, int64 id, Suspect *out);
+
+/* The counts of a message are in the log.  Under the queue's lock, if the message has a slot. */
+extern void inflight_logged(uint32 database, int64 id);
 
 /* The message of this slot is finished for ever. */
 extern void inflight_acquit(uint32 slot);

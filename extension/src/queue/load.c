@@ -175,7 +175,7 @@ take_history(uint32 slot, const EventRow *event, TimestampTz now)
 		return false;
 	s->suspicion = suspect.suspicion;
 	s->crashes += suspect.crashes;
-	if (!suspect.unlogged)
+	if (!suspect.unlogged || suspect.posted)
 		return false;
 	dead = s->crashes >= queue->policy.max_crashes;
 	queue->vanished++;
@@ -197,6 +197,7 @@ place(uint32 slot, const Found *found, const EventRow *event, TimestampTz now, W
 	if ((event && log_event_is_terminal(event->action)) ||
 		(s->expires_at != 0 && s->expires_at <= now))
 	{
+		inflight_acquit(slot);	/* it may have been in flight at a crash, its end just committed */
 		line_free(slot);
 		return false;
 	}

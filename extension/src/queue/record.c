@@ -10,6 +10,7 @@
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "log/append.h"
 #include "log/schema.h"
@@ -67,11 +68,13 @@ append_outcome(uint32 database, const Outcome *o)
 
 /* It is in the log: a dead message leaves the window, one that is due late may. */
 static void
-finish_outcome(const Outcome *o)
+finish_outcome(uint32 database, const Outcome *o)
 {
 	SlotLock	lock = SLOT_LOCK_INIT;
 	const Slot *s = &slots[o->slot];
 
+	if (o->action == EVENT_VANISHED)
+		inflight_logged(database, o->message_id);
 	if (slot_lock(&lock, o->slot) && s->id == o->message_id && s->queue == o->queue)
 	{
 		slots[o->slot].flags &= ~SLOT_UNRECORDED;
@@ -134,15 +137,17 @@ record_outcomes(uint32 database)
 		CommitTransactionCommand();
 		return false;
 	}
+	PushActiveSnapshot(GetTransactionSnapshot());	/* a row may need its TOAST table */
 	n = outcomes_peek(database, batch, RECORD_BATCH);
 	for (uint32 i = 0; i < n; i++)
 		if (queues[batch[i].queue].generation == batch[i].queue_generation)
 			append_outcome(database, &batch[i]);
+	PopActiveSnapshot();
 	BATON_POINT("record-before-commit");
 	drop_at_commit(database, n);
 	CommitTransactionCommand();
 	for (uint32 i = 0; i < n; i++)
-		finish_outcome(&batch[i]);
+		finish_outcome(database, &batch[i]);
 	return n == RECORD_BATCH;
 }
 

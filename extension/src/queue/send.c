@@ -176,6 +176,9 @@ publish_one(const PendingSend *send, TransactionId xid, TimestampTz now, uint32 
 	}
 	if (!later && send->id > lane->cursor)
 		return false;
+	/* what is of lower priority can wait in the log: this one is the next to be received */
+	if (*nspare == 0 && !later && send->priority > 0)
+		*nspare = line_evict(queue, 1, send->priority - 1, -1, spare);
 	if (*nspare == 0 || maybe_loaded(queue, xid))
 	{
 		if (later)

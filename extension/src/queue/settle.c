@@ -313,6 +313,8 @@ commit_one(const PendingSettle *settle, TimestampTz now, Wakes *wakes)
 
 	end_flight(slot);
 	s->returns = 0;
+	if (s->suspicion > 0)		/* the event has the crashes, too */
+		inflight_logged(s->database, s->id);
 	if (log_event_is_terminal(settle->action) || queue->state == QUEUE_DROPPED)
 	{
 		if (settle->action == EVENT_COMPLETED)

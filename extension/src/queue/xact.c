@@ -242,6 +242,8 @@ end_claims(uint32 first, EndReason reason, int sqlstate, const char *text)
 			continue;
 		if (slots[slot].state == SLOT_CLAIMED)
 			claim_end(slot, reason, sqlstate, text, now, &lock.wakes);
+		else if (slots[slot].state == SLOT_SETTLING && reason == END_VANISHED)
+			slots[slot].session_generation = 0; /* of no session that lives */
 		else if (slots[slot].state == SLOT_SETTLING)
 			slots[slot].flags |= SLOT_ORPHAN;
 	}

@@ -256,6 +256,9 @@ sub produce
 #		Consumers
 # ----------------------------------------------------------------
 
+# Receipts that this client once had, most of them void by now.
+my @old;
+
 # Notes what a statement that receives returned; returns messages as [receipt, id].
 sub received
 {
@@ -271,6 +274,8 @@ sub received
 		note('got', $called, $returned, $id, $receipt, $token, $attempt);
 		push @got, [ $receipt, $id ];
 	}
+	push @old, @got;
+	splice(@old, 0, @old - 20) if @old > 20;
 	return @got;
 }
 
@@ -458,12 +463,28 @@ sub consume_loop
 	return finish_claims(@messages);
 }
 
+# One that has long lost its claim, or not, comes back.
+sub consume_by_old_receipt
+{
+	my $message = $old[ rand(@old) ] // return 'ok';
+	my ($state) = ask('begin');
+
+	$state = work_and_complete($message) if $state eq 'ok';
+	return commit_completed($message) if $state eq 'ok';
+	ask('rollback') if $state ne 'lost';
+	return $state eq 'BT001' ? 'ok' : $state;
+}
+
 sub consume
 {
 	my $kind = rand(100);
 	my ($state, @messages);
 
-	if ($kind < 35)
+	if ($kind < 5)
+	{
+		$state = consume_by_old_receipt();
+	}
+	elsif ($kind < 35)
 	{
 		$state = consume_in_transaction();
 	}
