@@ -65,6 +65,7 @@ line_init(Queue *queue, bool empty)
 	pg_atomic_write_u64(&queue->next_due, PG_INT64_MAX);
 	memset(queue->count, 0, sizeof(queue->count));
 	queue->slots = 0;
+	queue->stalled = false;
 	queue->due_loaded = queue->due_cursor = empty ? baton_now() : PG_INT64_MIN;
 	queue->due_redo = PG_INT64_MAX;
 	queue->parked = !empty;
@@ -143,7 +144,8 @@ lane_first(const Lane *lane)
 bool
 line_has_ready(const Queue *queue)
 {
-	if (queue->state != QUEUE_LIVE || queue->policy.paused || queue->count[SLOT_READY] == 0)
+	if (queue->state != QUEUE_LIVE || queue->policy.paused || queue->stalled ||
+		queue->count[SLOT_READY] == 0)
 		return false;
 	for (int i = 0; i < BATON_PRIORITIES; i++)
 		if (lane_first(&queue->lanes[i]) != NONE)
@@ -172,6 +174,7 @@ line_pop(Queue *queue)
 void
 line_ready(uint32 slot)
 {
+	queue_of(slot)->stalled = false;
 	lane_link(slot);
 	set_state(slot, SLOT_READY);
 }
@@ -367,6 +370,7 @@ key_release(uint32 slot)
 	if (!(s->flags & SLOT_HOLDS_KEY))
 		return;
 	s->flags &= ~SLOT_HOLDS_KEY;
+	queue_of(slot)->stalled = false;
 	key = key_find(s->queue, s->key_hash, false);
 	keys[key].holders--;
 	for (uint32 room = keys[key].holders; room < limit; room++)

@@ -160,6 +160,8 @@ typedef struct Queue
 								 * the lock, read without */
 	uint32		count[SLOT_STATES];
 	uint32		slots;			/* all of them; also read unlocked by who looks for the largest */
+	bool		stalled;		/* all that is ready, as far as was looked, waits for busy keys and found no place
+								 * in their lines; until something becomes ready or a key is free */
 
 	/* Parked messages, those due late, in the log only; the marks are like a lane's, by time. */
 	/* Every transaction with an xid below it may have been seen by the loader, so what it publishes may

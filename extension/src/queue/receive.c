@@ -50,30 +50,43 @@ claim_receipt(uint32 slot, uint32 generation, int64 id, char *out)
 	out[RECEIPT_LENGTH] = '\0';
 }
 
-/* A message that was popped: may it be handed out?  If not it is put where it belongs. */
-static bool
+typedef enum HandOut
+{
+	HAND_OUT,
+	PLACED,						/* not now; it is where it belongs */
+	ASIDE						/* not now, and there is no room for it where it belongs */
+} HandOut;
+
+/*
+ * A message that was popped: may it be handed out?
+ *
+ * Those that wait for a key can't be evicted, so they may not take the window from other
+ * queues: beyond a share of it they stay in their lane, and hold up what comes after them in it.
+ */
+static HandOut
 may_hand_out(uint32 slot, TimestampTz now, Wakes *wakes)
 {
 	Slot	   *s = &slots[slot];
+	Queue	   *queue = &queues[s->queue];
 
 	if (s->expires_at != 0 && s->expires_at <= now)
 	{
-		/* who gives a key back lets the next one go, which may be waiting for this one */
-		(void) key_acquire(slot, queues[s->queue].policy.key_in_flight);
 		line_free(slot);
-		return false;
+		return PLACED;
 	}
-	if (!key_acquire(slot, queues[s->queue].policy.key_in_flight))
+	if (!key_acquire(slot, queue->policy.key_in_flight))
 	{
+		if (queue->count[SLOT_BLOCKED] >= shared->window / 8)
+			return ASIDE;
 		line_block(slot);
-		return false;
+		return PLACED;
 	}
 	if (!suspect_begin(slot))
 	{
 		line_delay(slot, now + SUSPECT_RETRY, wakes);
-		return false;
+		return PLACED;
 	}
-	return true;
+	return HAND_OUT;
 }
 
 static void
@@ -101,6 +114,41 @@ hand_out(uint32 slot, const ReceiveOptions *options, int64 lease, TimestampTz no
 	claim->attempt = s->failures + s->crashes + 1;
 }
 
+/* Claims up to n messages; under the queue's lock. */
+static int
+claim_locked(uint32 q, const ReceiveOptions *options, int n, TimestampTz now, Claim *out,
+			 Wakes *wakes)
+{
+	Queue	   *queue = &queues[q];
+	int64		lease = options->lease ? options->lease : queue->policy.lease;
+	uint32		aside[PASS_OVER_MAX];
+	int			naside = 0;
+	int			passed = 0;
+	int			found = 0;
+	uint32		slot;
+
+	while (found < n && passed < PASS_OVER_MAX && (slot = line_pop(queue)) != NONE)
+	{
+		switch (may_hand_out(slot, now, wakes))
+		{
+			case HAND_OUT:
+				hand_out(slot, options, lease, now, &out[found++], wakes);
+				break;
+			case ASIDE:
+				aside[naside++] = slot;
+				/* FALLTHROUGH */
+			case PLACED:
+				passed++;
+				break;
+		}
+	}
+	for (int i = 0; i < naside; i++)
+		line_ready(aside[i]);
+	queue->stalled = found == 0 && naside > 0;
+	queue->delivered += found;
+	return found;
+}
+
 /* Claims up to n messages in memory. */
 static int
 claim_run(const QueueRef *ref, const ReceiveOptions *options, int n, Claim *out)
@@ -109,25 +157,14 @@ claim_run(const QueueRef *ref, const ReceiveOptions *options, int n, Claim *out)
 	TimestampTz now = baton_now();
 	Wakes		wakes = {0};
 	int			found = 0;
-	int			passed = 0;
-	uint32		slot;
 	bool		low;
 
 	LWLockAcquire(queue_lock(ref->queue), LW_EXCLUSIVE);
 	pg_atomic_write_u64(&queue->received_at, (uint64) now);
-	if (queue_current(ref) && !queue->policy.paused)
+	if (queue_current(ref) && queue->state == QUEUE_LIVE && !queue->policy.paused)
 	{
-		int64		lease = options->lease ? options->lease : queue->policy.lease;
-
 		advance_timers(ref->queue, now, SLOT_RUN, &wakes);
-		while (found < n && passed < PASS_OVER_MAX && (slot = line_pop(queue)) != NONE)
-		{
-			if (may_hand_out(slot, now, &wakes))
-				hand_out(slot, options, lease, now, &out[found++], &wakes);
-			else
-				passed++;
-		}
-		queue->delivered += found;
+		found = claim_locked(ref->queue, options, n, now, out, &wakes);
 		if (line_has_ready(queue))
 			waiters_wake(ref->queue, 1, &wakes);
 	}

@@ -87,15 +87,16 @@ own_tables(void)
 static bool
 duty_adopt(uint32 database)
 {
-	static bool strangers = false;
+	static uint32 owned = 0;
+	static uint32 all[MAX_SEGMENTS];
+	uint32		n;
 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	adopt_segments(database);
-	if (pg_atomic_read_u32(&shared->databases[database].reload))
-		strangers = true;
-	if (strangers)
-		strangers = !own_tables();
+	n = segment_list(database, all, MAX_SEGMENTS);
+	if (n != owned && own_tables())
+		owned = n;
 	register_queues(database);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
