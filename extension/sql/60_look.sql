@@ -57,7 +57,9 @@ COMMENT ON FUNCTION get IS
 queue: its name.
 id: from send.
 
-Errors: 42704 no such queue; 22023 bad value.';
+Like the views it answers on a standby and without shared_preload_libraries too.
+
+Errors: 42704 no such queue; 22004 null; 22023 bad value.';
 
 CREATE PROCEDURE check_hung_messages(INOUT freed bigint DEFAULT NULL)
 LANGUAGE c AS 'MODULE_PATHNAME', 'baton_check_hung_messages';

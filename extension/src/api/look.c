@@ -15,8 +15,10 @@
 #include "utils/snapmgr.h"
 
 #include "api/args.h"
+#include "log/definition.h"
 #include "log/fetch.h"
 #include "log/schema.h"
+#include "log/segment.h"
 #include "memory/directory.h"
 #include "memory/line.h"
 #include "memory/slots.h"
@@ -134,44 +136,65 @@ put_message(Rows *rows, const char *queue, const MessageRow *row, const EventRow
 	rows_put(rows, values, nulls);
 }
 
+/* The number of a queue, from its table where there is no memory to ask. */
+static int32
+queue_id_of(const char *name, uint32 database)
+{
+	QueueDefinition definition;
+
+	if (database != NONE)
+		return resolve_queue(name).id;
+	(void) log_schema(false);
+	if (!log_definition_get(name, false, &definition))
+		raise_no_queue(name);
+	return definition.id;
+}
+
+/* Looks for a message in one pair of tables; puts its row. */
+static bool
+get_from(const LogSegment *segment, uint32 database, const char *name, int32 queue_id, int64 id,
+		 Rows *rows)
+{
+	Relation	messages = table_open(segment->messages, AccessShareLock);
+	MessageRow	row;
+	ItemPointerData tid;
+	bool		found = log_find_message(messages, queue_id, id, GetActiveSnapshot(), &row,
+										 &tid) == FETCH_OK;
+
+	if (found)
+	{
+		Relation	events = table_open(segment->events, AccessShareLock);
+		EventRow	event;
+		Slot		claim;
+		bool		has_event =
+			log_latest_event(events, row.id, GetActiveSnapshot(), true, &event);
+		bool		claimed = database != NONE && claim_of(database, row.id, &claim);
+
+		put_message(rows, name, &row, has_event ? &event : NULL, claimed ? &claim : NULL);
+		table_close(events, AccessShareLock);
+	}
+	table_close(messages, AccessShareLock);
+	return found;
+}
+
 Datum
 baton_get(PG_FUNCTION_ARGS)
 {
 	char	   *name = queue_name_arg(PG_ARGISNULL(0),
 									  PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0));
 	Rows		rows;
-	QueueRef	ref = resolve_queue(name);
-	uint32		database = baton_database();
-	uint32	   *segment = palloc(MAX_SEGMENTS * sizeof(uint32));
-	uint32		n = segment_list(database, segment, MAX_SEGMENTS);
+	uint32		database = baton_database_if_any();
+	int32		queue_id = queue_id_of(name, database);
+	int			n;
+	LogSegment *list = log_segment_list(&n);
 	bool		found = false;
 
 	rows_begin(fcinfo, NULL, &rows);
 	if (PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("id must not be null")));
-	for (uint32 i = n; i-- > 0 && !found;)
-	{
-		Relation	messages = table_open(segments[segment[i]].messages, AccessShareLock);
-		MessageRow	row;
-		ItemPointerData tid;
-
-		found = log_find_message(messages, ref.id, PG_GETARG_INT64(1), GetActiveSnapshot(),
-								 &row, &tid) == FETCH_OK;
-		if (found)
-		{
-			Relation	events = table_open(segments[segment[i]].events, AccessShareLock);
-			EventRow	event;
-			Slot		claim;
-			bool		has_event =
-				log_latest_event(events, row.id, GetActiveSnapshot(), true, &event);
-			bool		claimed = claim_of(database, row.id, &claim);
-
-			put_message(&rows, name, &row, has_event ? &event : NULL, claimed ? &claim : NULL);
-			table_close(events, AccessShareLock);
-		}
-		table_close(messages, AccessShareLock);
-	}
+	while (n-- > 0 && !found)
+		found = get_from(&list[n], database, name, queue_id, PG_GETARG_INT64(1), &rows);
 	return (Datum) 0;
 }
 
@@ -324,6 +347,10 @@ baton__health(PG_FUNCTION_ARGS)
 	if (database == NONE)
 		return (Datum) 0;
 	d = &shared->databases[database];
+	put_health(&rows, "launcher",
+			   pg_atomic_read_u32(&shared->launcher_session) != NONE ? "yes" : "none",
+			   pg_atomic_read_u32(&shared->launcher_session) != NONE,
+			   "Raise max_worker_processes and restart the server: nothing is read from the log.");
 	put_health(&rows, "keeper", d->keeper_pid ? psprintf("%d", d->keeper_pid) : "none",
 			   d->keeper_pid != 0, "Raise max_worker_processes; see the server's log.");
 	put_health(&rows, "window",

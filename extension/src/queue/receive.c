@@ -71,6 +71,8 @@ may_hand_out(uint32 slot, TimestampTz now, Wakes *wakes)
 
 	if (s->expires_at != 0 && s->expires_at <= now)
 	{
+		/* who gives a key back lets the next one go, and that may be waiting for this one */
+		(void) key_acquire(slot, queue->policy.key_in_flight);
 		line_free(slot);
 		return PLACED;
 	}

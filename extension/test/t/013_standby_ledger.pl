@@ -45,7 +45,6 @@ foreach my $verb (
 	"select * from baton.fail_batch(array['$receipt'], array['x'])",
 	"select * from baton.release_batch(array['$receipt'])",
 	"select * from baton.complete_and_receive(array['$receipt'], null, 'backlog')",
-	q{select * from baton.get('backlog', 1)},
 	q{select * from baton.held()},
 	q{select baton.release_held()},
 	q{call baton.check_hung_messages()},
@@ -60,6 +59,9 @@ foreach my $verb (
 is( $stayer->query(q{select count(*), count(*) filter (where status = 'completed') from baton.message}),
 	'3001|100',
 	'on a standby: baton.message');
+is( $stayer->query(q{select g.status = m.status and g.payload = m.payload from baton.message m, baton.get('backlog', m.id) g limit 1}),
+	't',
+	'on a standby: baton.get');
 is($stayer->query(q{select count(*) from baton.queue_log where action = 'failed'}),
 	1, 'on a standby: baton.queue_log');
 is($stayer->query(q{select name, depth is null, exact from baton.queue}),
