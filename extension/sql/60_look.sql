@@ -22,7 +22,7 @@ RETURNS integer
 LANGUAGE c AS 'MODULE_PATHNAME', 'baton_release_held';
 
 COMMENT ON FUNCTION release_held IS
-'Releases all claims that held() shows, as release does, and returns how many they were.
+'Gives back, at once, all claims that held() shows, as if they had never been made: no event, no attempt used up.  Returns how many they were.
 
 Errors: 25006 read-only transaction, standby; 55000 baton is not in shared_preload_libraries.';
 

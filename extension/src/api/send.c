@@ -28,9 +28,9 @@ typedef struct SendOptions
 } SendOptions;
 
 static TimestampTz
-moment_in(TimestampTz now, const Interval *interval, const char *what)
+moment_in(TimestampTz now, const Interval *interval, const char *what, bool zero_allowed)
 {
-	(void) interval_arg(interval, what, true);
+	(void) interval_arg(interval, what, zero_allowed);
 	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
 												   TimestampTzGetDatum(now),
 												   IntervalPGetDatum(interval)));
@@ -51,7 +51,7 @@ apply_options(MessageRow *row, const SendOptions *options, TimestampTz now)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("give either delay or deliver_at, not both")));
 	if (options->delay)
-		row->deliver_at = moment_in(now, options->delay, "delay");
+		row->deliver_at = moment_in(now, options->delay, "delay", true);
 	else if (options->deliver_at)
 		row->deliver_at = *options->deliver_at;
 	if (options->deliver_at && TIMESTAMP_NOT_FINITE(row->deliver_at))
@@ -61,7 +61,7 @@ apply_options(MessageRow *row, const SendOptions *options, TimestampTz now)
 		row->deliver_at = 0;
 	if (options->expires_in)
 		row->expires_at = moment_in(row->deliver_at ? row->deliver_at : now,
-								  options->expires_in, "expires_in");
+								  options->expires_in, "expires_in", false);
 	if (options->key)
 	{
 		if (VARSIZE_ANY_EXHDR(options->key) > KEY_MAX)

@@ -18,6 +18,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #define EXTENSION_NAME "baton"
 
@@ -137,4 +138,23 @@ log_leave_owner(const LogOwnerContext *context)
 {
 	AtEOXact_GUC(false, context->saved_guc_level);
 	SetUserIdAndSecContext(context->saved_user, context->saved_context);
+}
+
+bool
+log_extension_exists(Oid extension)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	SnapshotData dirty;
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool		exists;
+
+	InitDirtySnapshot(dirty);
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(extension));
+	scan = systable_beginscan(rel, ExtensionOidIndexId, true, &dirty, 1, &key);
+	exists = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return exists;
 }

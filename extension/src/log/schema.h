@@ -28,6 +28,12 @@ typedef struct LogSchema
 extern const LogSchema *log_schema(bool missing_ok);
 
 /*
+ * Whether that installation exists, is just being made, or is being dropped by a transaction that is still open.
+ * Needs a transaction.
+ */
+extern bool log_extension_exists(Oid extension);
+
+/*
  * Runs what is between as the extension's owner, with search_path
  * pg_catalog, pg_temp, and SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION
  * semantics where DDL doesn't forbid it.  leave restores user, security context

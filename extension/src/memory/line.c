@@ -69,6 +69,7 @@ line_init(Queue *queue, bool empty)
 	queue->due_loaded = queue->due_cursor = empty ? baton_now() : PG_INT64_MIN;
 	queue->due_redo = PG_INT64_MAX;
 	queue->parked = !empty;
+	queue->seen_id = 0;
 	queue->seen_xmax = InvalidTransactionId;
 }
 
@@ -484,8 +485,13 @@ largest_queue(uint32 than)
 uint32
 line_obtain(uint32 queue, uint32 n, uint32 *out)
 {
-	uint32		taken = n > 0 ? slots_take(n, out) : 0;
 	uint32		mine = queues[queue].slots;
+	uint32		taken;
+
+	/* what waits for a key, a time or its holder can't be evicted: it may not take all */
+	if (n == 0 || mine - queues[queue].count[SLOT_READY] >= shared->window / 4 * 3)
+		return 0;
+	taken = slots_take(n, out);
 
 	while (taken < n)
 	{

@@ -164,8 +164,9 @@ typedef struct Queue
 								 * in their lines; until something becomes ready or a key is free */
 
 	/* Parked messages, those due late, in the log only; the marks are like a lane's, by time. */
-	/* Every transaction with an xid below it may have been seen by the loader, so what it publishes may
-	 * have been loaded, and finished, already. */
+	/* What the loader has read: ids up to seen_id, by snapshots that see no xid from seen_xmax on.  Who commits
+	 * with less of both may find its message loaded, and finished, already. */
+	int64		seen_id;
 	TransactionId seen_xmax;
 
 	TimestampTz due_loaded;
@@ -253,7 +254,8 @@ typedef struct Outcome
 	uint32		next;			/* database's list or free list */
 	uint32		queue;			/* entry and its generation when it happened */
 	uint32		queue_generation;
-	uint32		slot;			/* the condemned one for a death, else NONE */
+	uint32		slot;			/* and the claim that ended */
+	uint32		generation;
 	int64		message_id;
 	uint16		segment;
 	uint8		action;			/* EventAction */
@@ -296,6 +298,7 @@ typedef struct BatonShared
 	Oid			visited;		/* directory lock: the last one it did */
 	Oid			barren[MAX_DATABASES];	/* directory lock: found to be without the extension by a visit */
 	uint32		barren_next;
+	bool		visited_unknown;	/* only the launcher: the last visit was to find out */
 	bool		starved;		/* directory lock: the last keeper found no worker slot */
 
 	/* Databases that a statement wants for itself; see worker/launcher.h.  Directory lock. */

@@ -9,8 +9,10 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 
 #include "log/definition.h"
+#include "log/schema.h"
 #include "memory/directory.h"
 #include "memory/waiters.h"
 #include "queue/admin.h"
@@ -109,6 +111,17 @@ apply_change(QueuePolicy *policy, const PolicyChange *change)
 		policy->paused = change->value.paused;
 }
 
+/*
+ * One change of a queue at a time: the lock is held until the commit callback has put it into memory, which a row's
+ * lock is not.  The queue is brought into memory first, as others see it.
+ */
+static void
+lock_queue(const char *name)
+{
+	LockDatabaseObject(log_schema(false)->queue_definition, resolve_queue(name).id, 0,
+					   ExclusiveLock);
+}
+
 void
 queue_alter(const char *name, const PolicyChange *change)
 {
@@ -117,7 +130,7 @@ queue_alter(const char *name, const PolicyChange *change)
 	PendingDdl	ddl = {.kind = DDL_ALTER, .database = database};
 
 	PreventCommandIfReadOnly("baton.alter_queue()");
-	(void) resolve_queue(name); /* in memory before its row is changed: as others see it */
+	lock_queue(name);
 	if (!log_definition_get(name, true, &definition))
 		raise_no_queue(name);
 	apply_change(&definition.policy, change);
@@ -174,7 +187,8 @@ commit_alter(const PendingDdl *ddl)
 	if (queue == NONE)
 		return;
 	LWLockAcquire(queue_lock(queue), LW_EXCLUSIVE);
-	if (queues[queue].id == ddl->id)
+	if (queues[queue].state == QUEUE_LIVE && queues[queue].database == ddl->database &&
+		queues[queue].id == ddl->id)
 	{
 		queues[queue].policy = ddl->policy;
 		waiters_wake(queue, queues[queue].count[SLOT_READY], &wakes);
@@ -215,9 +229,12 @@ ddl_commit(const PendingDdl *ddl, uint32 n)
 				commit_drop(&ddl[i]);
 				break;
 			case DDL_SEGMENT:
-				segment_commit(ddl[i].queue);
-				pg_atomic_write_u32(&shared->databases[ddl[i].database].open_segment,
-									ddl[i].queue);
+				if (segments[ddl[i].queue].used && segments[ddl[i].queue].database == ddl[i].database)
+				{
+					segment_commit(ddl[i].queue);
+					pg_atomic_write_u32(&shared->databases[ddl[i].database].open_segment,
+										ddl[i].queue);
+				}
 				break;
 		}
 	}
@@ -233,7 +250,8 @@ ddl_undo(const PendingDdl *ddl, uint32 n)
 			queue_retire(ddl[i].queue, ddl[i].generation);
 			queue_reclaim(ddl[i].queue, ddl[i].generation + 1);
 		}
-		else if (ddl[i].kind == DDL_SEGMENT)
+		else if (ddl[i].kind == DDL_SEGMENT && segments[ddl[i].queue].pending &&
+				 segments[ddl[i].queue].database == ddl[i].database)
 			segment_forget(ddl[i].queue);
 	}
 }

@@ -125,6 +125,7 @@ fill_outcome(Outcome *o, uint32 slot, EndReason reason, int sqlstate, const char
 	o->queue_generation = queues[s->queue].generation;
 	o->queue_id = queues[s->queue].id;
 	o->slot = slot;
+	o->generation = s->generation;
 	o->message_id = s->id;
 	o->segment = s->segment;
 	o->action = action_of(reason);

@@ -142,6 +142,7 @@ post_crash(uint32 slot, const Suspect *suspect, bool dead, TimestampTz now)
 		.queue = s->queue,
 		.queue_generation = queue->generation,
 		.slot = slot,
+		.generation = s->generation,
 		.message_id = s->id,
 		.segment = s->segment,
 		.action = EVENT_VANISHED,
@@ -226,8 +227,12 @@ place(uint32 slot, const Found *found, const EventRow *event, TimestampTz now, W
 
 /* Who commits with an xid below may find its message loaded already: see sends_publish. */
 static void
-note_seen(Queue *queue, TransactionId xmax)
+note_seen(Queue *queue, TransactionId xmax, const Found *found, int n)
 {
+	for (int i = 0; i < n; i++)
+		queue->seen_id = Max(queue->seen_id, found[i].head.id);
+	if (n == 0)
+		return;
 	if (!TransactionIdIsValid(queue->seen_xmax) ||
 		TransactionIdPrecedes(queue->seen_xmax, xmax))
 		queue->seen_xmax = xmax;
@@ -259,8 +264,7 @@ arrive(const Pass *pass, const Found *found, int n, uint32 *slot_of)
 	LWLockAcquire(queue_lock(pass->queue), LW_EXCLUSIVE);
 	if (queues[pass->queue].generation != pass->generation)
 		n = 0;
-	if (n > 0)
-		note_seen(&queues[pass->queue], pass->seen_xmax);
+	note_seen(&queues[pass->queue], pass->seen_xmax, found, n);
 	if ((uint32) n > ngot)		/* what comes later can wait in the log */
 		ngot += evict_later(&queues[pass->queue], found, n, n - ngot, got + ngot);
 	for (done = 0; done < n && ngot > 0; done++)
@@ -402,18 +406,44 @@ read_range(Pass *pass, int priority, int64 after, int64 upto)
 	return short_of_slots ? after : upto;
 }
 
-/* The first gap of a lane.  Returns whether there was one. */
+/* Where the next n rows of a lane end: ID_INFINITE if there are no n. */
+static int64
+peek_lane(const Pass *pass, int priority, int64 after, int n)
+{
+	Snapshot	snapshot = begin_read();
+	Found	   *found;
+	int64		end = ID_INFINITE;
+
+	if (read_lane(pass, priority, after, ID_INFINITE, n, snapshot, &found) == n)
+		end = found[n - 1].head.id;
+	end_read(snapshot);
+	return end;
+}
+
+/* The first gap of a lane, or as much of it as is read in one go.  Returns whether all of that was brought in. */
 static bool
 load_gap(Pass *pass, int priority)
 {
 	Lane	   *lane = &queues[pass->queue].lanes[priority];
 	IdRange		gap;
+	int64		first;
+	int64		end;
 	bool		there;
 	int64		reached;
 	Wakes		wakes = {0};
 
+	LWLockAcquire(queue_lock(pass->queue), LW_SHARED);
+	first = lane->gaps.count > 0 ? lane->gaps.range[0].first : ID_INFINITE;
+	LWLockRelease(queue_lock(pass->queue));
+	end = peek_lane(pass, priority, first - 1, LOAD_CHUNK);
+
 	LWLockAcquire(queue_lock(pass->queue), LW_EXCLUSIVE);
 	there = is_current(pass) && ranges_take(&lane->gaps, &gap);
+	if (there && gap.first <= end && end < gap.last)
+	{
+		ranges_add(&lane->gaps, end + 1, gap.last);
+		gap.last = end;
+	}
 	if (there)
 		lane->reading = gap;
 	LWLockRelease(queue_lock(pass->queue));
@@ -434,20 +464,6 @@ load_gap(Pass *pass, int priority)
 	LWLockRelease(queue_lock(pass->queue));
 	wakes_send(&wakes);
 	return reached == gap.last;
-}
-
-/* Where the next n rows of a lane end: ID_INFINITE if there are no n. */
-static int64
-peek_lane(const Pass *pass, int priority, int64 after, int n)
-{
-	Snapshot	snapshot = begin_read();
-	Found	   *found;
-	int64		end = ID_INFINITE;
-
-	if (read_lane(pass, priority, after, ID_INFINITE, n, snapshot, &found) == n)
-		end = found[n - 1].head.id;
-	end_read(snapshot);
-	return end;
 }
 
 /* The next part of a spilled lane.  Returns whether it is worth calling again at once. */

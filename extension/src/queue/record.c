@@ -77,7 +77,8 @@ finish_outcome(uint32 database, const Outcome *o)
 		inflight_logged(database, o->message_id);
 	if (slot_lock(&lock, o->slot) && s->id == o->message_id && s->queue == o->queue)
 	{
-		slots[o->slot].flags &= ~SLOT_UNRECORDED;
+		if (s->generation == o->generation)
+			slots[o->slot].flags &= ~SLOT_UNRECORDED;
 		if (o->dead && s->state == SLOT_CONDEMNED)
 		{
 			inflight_acquit(o->slot);
@@ -93,43 +94,46 @@ finish_outcome(uint32 database, const Outcome *o)
 }
 
 /*
- * The outcomes leave the list in the commit callback, while the lock that keeps a second writer out is
- * still held.
+ * Outcomes that the current transaction writes.  They are finished and leave the list in its commit callback, while
+ * the lock that keeps a second writer out is still held.
  */
-static uint32 dropping_database;
-static uint32 dropping = 0;
+static Outcome batch[RECORD_BATCH];
+static uint32 batch_count = 0;
+static uint32 batch_database;
 
 static void
-drop_callback(XactEvent event, void *arg)
+outcomes_callback(XactEvent event, void *arg)
 {
-	if (dropping == 0)
+	if (batch_count == 0)
 		return;
 	if (event == XACT_EVENT_COMMIT)
-		outcomes_drop(dropping_database, dropping);
+	{
+		for (uint32 i = 0; i < batch_count; i++)
+			finish_outcome(batch_database, &batch[i]);
+		outcomes_drop(batch_database, batch_count);
+	}
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
-		dropping = 0;
+		batch_count = 0;
 }
 
 static void
-drop_at_commit(uint32 database, uint32 n)
+register_callback(void)
 {
 	static bool registered = false;
 
 	if (!registered)
-		RegisterXactCallback(drop_callback, NULL);
+		RegisterXactCallback(outcomes_callback, NULL);
 	registered = true;
-	dropping_database = database;
-	dropping = n;
 }
 
 bool
 record_outcomes(uint32 database)
 {
-	static Outcome batch[RECORD_BATCH];
 	uint32		n;
 
 	if (shared->databases[database].outcomes_head == NONE)
 		return false;
+	register_callback();
 	StartTransactionCommand();
 	/* one writer at a time, so that no row is written twice */
 	if (!ConditionalLockRelationOid(log_schema(false)->event_parent, ShareUpdateExclusiveLock))
@@ -144,10 +148,9 @@ record_outcomes(uint32 database)
 			append_outcome(database, &batch[i]);
 	PopActiveSnapshot();
 	BATON_POINT("record-before-commit");
-	drop_at_commit(database, n);
+	batch_database = database;
+	batch_count = n;
 	CommitTransactionCommand();
-	for (uint32 i = 0; i < n; i++)
-		finish_outcome(database, &batch[i]);
 	return n == RECORD_BATCH;
 }
 
@@ -209,7 +212,7 @@ end_hung_claims(uint32 database)
 }
 
 static void
-sweep_queue(uint32 queue)
+sweep_queue(uint32 queue, uint32 generation)
 {
 	SlotLock	lock = SLOT_LOCK_INIT;
 
@@ -220,8 +223,9 @@ sweep_queue(uint32 queue)
 		if (s->queue != queue || s->state == SLOT_FREE)
 			continue;
 		/* a settling one belongs to its transaction, an arriving one to the loader; they free it */
-		if (slot_lock(&lock, i) && s->queue == queue && s->state != SLOT_SETTLING &&
-			s->state != SLOT_ARRIVING)
+		if (slot_lock(&lock, i) && s->queue == queue &&
+			queues[queue].state == QUEUE_DROPPED && queues[queue].generation == generation &&
+			s->state != SLOT_SETTLING && s->state != SLOT_ARRIVING)
 		{
 			line_take_out(i);
 			inflight_clear(i);
@@ -237,11 +241,13 @@ sweep_dropped(uint32 database)
 {
 	for (uint32 q = 0; q < shared->queues; q++)
 	{
+		uint32		generation = queues[q].generation;
+
 		if (queues[q].state != QUEUE_DROPPED || queues[q].database != database)
 			continue;
 		if (queues[q].slots > 0)
-			sweep_queue(q);
-		queue_reclaim(q, queues[q].generation);
+			sweep_queue(q, generation);
+		queue_reclaim(q, generation);
 		CHECK_FOR_INTERRUPTS();
 	}
 }

@@ -261,12 +261,13 @@ raise_too_many_queues(void)
 
 /* A queue whose definition is committed, or about to be replaced in memory by what the table says. */
 static void
-sync_policy(uint32 queue, const QueueDefinition *definition)
+sync_policy(const QueueRef *ref, const QueueDefinition *definition)
 {
+	uint32		queue = ref->queue;
 	Wakes		wakes = {0};
 
 	LWLockAcquire(queue_lock(queue), LW_EXCLUSIVE);
-	if (queues[queue].id == definition->id)
+	if (queue_current(ref))
 	{
 		/* its row can be seen, so the one who made it has committed */
 		if (queues[queue].state == QUEUE_PENDING)
@@ -304,7 +305,7 @@ register_queue(uint32 database, const QueueDefinition *definition, QueueRef *ref
 		}
 		same = memcmp(&now.policy, &before.policy, sizeof(QueuePolicy)) == 0;
 		if (xact_find_ddl(DDL_ALTER, database, definition->id) == NULL)
-			sync_policy(ref->queue, &now);
+			sync_policy(ref, &now);
 		before = now;
 	} while (!same);
 	if (fresh)

@@ -150,9 +150,10 @@ fill_slot(uint32 slot, const PendingSend *send)
  * again.  A snapshot that sees a transaction has a higher xmax than its xid.
  */
 static bool
-maybe_loaded(const Queue *queue, TransactionId xid)
+maybe_loaded(const Queue *queue, int64 id, TransactionId xid)
 {
-	return TransactionIdIsValid(queue->seen_xmax) && TransactionIdPrecedes(xid, queue->seen_xmax);
+	return id <= queue->seen_id && TransactionIdIsValid(queue->seen_xmax) &&
+		   TransactionIdPrecedes(xid, queue->seen_xmax);
 }
 
 /*
@@ -179,7 +180,7 @@ publish_one(const PendingSend *send, TransactionId xid, TimestampTz now, uint32 
 	/* what is of lower priority can wait in the log: this one is the next to be received */
 	if (*nspare == 0 && !later && send->priority > 0)
 		*nspare = line_evict(queue, 1, send->priority - 1, -1, spare);
-	if (*nspare == 0 || maybe_loaded(queue, xid))
+	if (*nspare == 0 || maybe_loaded(queue, send->id, xid))
 	{
 		if (later)
 			due_leave(queue, send->deliver_at);
@@ -234,7 +235,8 @@ publish_run(const PendingSend *sends, uint32 n)
 		queues[queue].state == QUEUE_LIVE)
 		for (uint32 i = 0; i < n; i++)
 			available += publish_one(&sends[i], xid, now, spare, &nspare, &wakes);
-	load = available < n && load_needed(&queues[queue]);
+	load = available < n && (load_needed(&queues[queue]) ||
+							 queues[queue].due_loaded < now + PARK_HORIZON / 2);
 	waiters_wake(queue, available, &wakes);
 	LWLockRelease(queue_lock(queue));
 

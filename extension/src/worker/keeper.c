@@ -170,13 +170,19 @@ keeper_gone(int code, Datum arg)
 	launcher_wake();
 }
 
-/* The entries of other installations of the extension in this database are of no use any more. */
+/*
+ * Forgets other installations of the extension in this database that are no more.  One that a transaction
+ * is just making counts.
+ */
 static void
 forget_others(uint32 database)
 {
+	StartTransactionCommand();
 	for (uint32 i = 0; i < MAX_DATABASES; i++)
-		if (i != database && shared->databases[i].oid == MyDatabaseId)
+		if (i != database && shared->databases[i].oid == MyDatabaseId &&
+			!log_extension_exists(shared->databases[i].extension))
 			database_forget(i);
+	CommitTransactionCommand();
 }
 
 /* The extension's entry in shared memory; NONE if it isn't installed. */
@@ -239,8 +245,13 @@ time_to_sleep(uint32 database)
 	TimestampTz now = baton_now();
 
 	for (uint32 q = 0; q < shared->queues; q++)
-		if (queues[q].state == QUEUE_LIVE && queues[q].database == database)
-			next = Min(next, (int64) pg_atomic_read_u64(&queues[q].next_due));
+	{
+		if (queues[q].state != QUEUE_LIVE || queues[q].database != database)
+			continue;
+		next = Min(next, (int64) pg_atomic_read_u64(&queues[q].next_due));
+		if (queues[q].parked)	/* what is parked may be due right after what is loaded */
+			next = Min(next, queues[q].due_loaded);
+	}
 	if (next <= now)
 		return NAP_MIN;
 	return Min(NAP_MAX, Max(NAP_MIN, next - now));
@@ -254,7 +265,9 @@ keeper_serve(int64 span)
 	bool		more = true;
 
 	own_settings();
-	database = database_held(MyDatabaseId) ? NONE : installation();
+	if (database_held(MyDatabaseId))
+		return false;
+	database = installation();
 	forget_others(database);
 	if (database == NONE || !take_place(database))
 		return false;
@@ -274,7 +287,7 @@ keeper_serve(int64 span)
 			return false;
 		if (installation() != database)
 		{
-			database_forget(database);
+			forget_others(NONE);
 			return false;
 		}
 		if (span > 0 && worker_now() - start > span)

@@ -87,6 +87,16 @@ needs_keeper(Oid oid)
 	return false;
 }
 
+/* Whether one runs there that this launcher, which may have been restarted, has no handle of. */
+static bool
+has_keeper(Oid oid)
+{
+	for (int i = 0; i < MAX_DATABASES; i++)
+		if (shared->databases[i].oid == oid && shared->databases[i].keeper_pid != 0)
+			return true;
+	return false;
+}
+
 static bool
 keeper_runs(Known *db)
 {
@@ -187,6 +197,7 @@ reclaim_forgotten(void)
 
 		if (OidIsValid(d->oid) || !OidIsValid(d->extension) || d->keeper_pid != 0)
 			continue;
+		database_forget(i);		/* again: its last keeper may have registered something since */
 		load_recover(i);
 		sweep_dropped(i);
 		database_reclaim(i);
@@ -234,11 +245,12 @@ is_barren(Oid database)
 
 /*
  * Which database is served next when there are no worker slots: those that are known to need it in turn, by oid;
- * one that hasn't been looked into yet comes first.
+ * those that haven't been looked into yet alternate with them.
  */
 static Oid
 next_visit(void)
 {
+	Oid			unknown = InvalidOid;
 	Oid			above = InvalidOid;
 	Oid			lowest = InvalidOid;
 
@@ -246,12 +258,13 @@ next_visit(void)
 	{
 		Oid			oid = known[i].oid;
 
-		if (!known[i].exists || !known[i].connectable || keeper_runs(&known[i]) || database_held(oid))
+		if (!known[i].exists || !known[i].connectable || keeper_runs(&known[i]) ||
+			has_keeper(oid) || database_held(oid))
 			continue;
 		if (!needs_keeper(oid))
 		{
 			if (!known[i].probed && !is_barren(oid))
-				return oid;
+				unknown = oid;
 			continue;
 		}
 		if (!OidIsValid(lowest) || oid < lowest)
@@ -259,6 +272,12 @@ next_visit(void)
 		if (oid > shared->visited && (!OidIsValid(above) || oid < above))
 			above = oid;
 	}
+	if (OidIsValid(unknown) && (!OidIsValid(lowest) || !shared->visited_unknown))
+	{
+		shared->visited_unknown = true;
+		return unknown;
+	}
+	shared->visited_unknown = false;
 	return OidIsValid(above) ? above : lowest;
 }
 
@@ -271,7 +290,7 @@ start_keepers(void)
 	{
 		Known	   *db = &known[i];
 
-		if (!db->exists || !db->connectable || keeper_runs(db) || database_held(db->oid) ||
+		if (!db->exists || !db->connectable || keeper_runs(db) || has_keeper(db->oid) || database_held(db->oid) ||
 			((db->probed || is_barren(db->oid)) && !needs_keeper(db->oid)) ||
 			(db->probed && now - db->started < RESTART_AFTER))
 			continue;
