@@ -171,6 +171,19 @@ raise_lost_batch(const bool *settled, int n)
 					 "the result tells which.")));
 }
 
+/* All receipts before anything is settled: a malformed one is an error.  One of another life of the server has slot
+ * NONE and id 0. */
+static Receipt *
+decode_all(const text *const *receipts, int n)
+{
+	Receipt    *out = palloc(Max(n, 1) * sizeof(Receipt));
+
+	for (int i = 0; i < n; i++)
+		if (!decode(receipts[i], &out[i]))
+			out[i] = (Receipt) {.slot = NONE};
+	return out;
+}
+
 void
 settle_claims(const text *const *receipts, int n, const SettleRequest *request,
 			  bool *settled, TimestampTz *due, bool *dead)
@@ -182,31 +195,26 @@ settle_claims(const text *const *receipts, int n, const SettleRequest *request,
 	bool	   *done = palloc0(Max(n, 1) * sizeof(bool));
 	int			count = 0;
 	int64		busy = 0;
-	Receipt		receipt = {0};
+	Receipt    *claim = decode_all(receipts, n);
 	SlotLock	lock = SLOT_LOCK_INIT;
 
 	PreventCommandIfReadOnly("settling a message");
 	xact_session();
 	xact_reserve_settles(n);
-	for (int i = 0; i < n; i++)	/* nothing is settled before the last one is known to be well formed */
-		decode(receipts[i], &receipt);
 	for (int i = 0; i < n; i++)
 	{
-		ClaimVerdict verdict;
+		uint32		slot = claim[i].slot;
+		ClaimVerdict verdict = CLAIM_LOST;
 
-		if (!decode(receipts[i], &receipt))
-		{
-			receipt.id = 0;
-			continue;
-		}
-		verdict = slot_lock(&lock, receipt.slot) ? examine(&receipt, database, now) : CLAIM_LOST;
+		if (slot != NONE && slot_lock(&lock, slot))
+			verdict = examine(&claim[i], database, now);
 		if (verdict == CLAIM_BUSY)
-			busy = receipt.id;
+			busy = claim[i].id;
 		if (verdict != CLAIM_OK)
 			continue;
 		done[i] = true;
-		segment_of[count] = slots[receipt.slot].segment;
-		begin_settle(receipt.slot, request, request->details ? request->details[i] : NULL,
+		segment_of[count] = slots[slot].segment;
+		begin_settle(slot, request, request->details ? request->details[i] : NULL,
 					 now, &events[count]);
 		if (due)
 			due[i] = events[count].deliver_at;
@@ -220,7 +228,7 @@ settle_claims(const text *const *receipts, int n, const SettleRequest *request,
 	if (request->strict && count < n)
 	{
 		if (n == 1)
-			raise_lost(receipt.id);
+			raise_lost(claim[0].id);
 		raise_lost_batch(done, n);
 	}
 	BATON_POINT("settle-marked");
@@ -228,6 +236,7 @@ settle_claims(const text *const *receipts, int n, const SettleRequest *request,
 	BATON_POINT("settle-appended");
 	if (settled)
 		memcpy(settled, done, n * sizeof(bool));
+	pfree(claim);
 	pfree(events);
 	pfree(segment_of);
 	pfree(done);
