@@ -71,15 +71,31 @@ like($stayer->query(q{select string_agg(item, ',') from baton.health}),
 	qr/./, 'on a standby: baton.health');
 # ---- the primary dies under load ----
 
-# All processes at once: first the postmaster is stopped, so that nothing restarts.
+# The processes whose parent is this one.
+sub children_of
+{
+	my ($parent) = @_;
+	my @found;
+
+	foreach my $stat (glob('/proc/[0-9]*/stat'))
+	{
+		open(my $file, '<', $stat) or next;
+		my $line = <$file> // '';
+		push(@found, $1) if $line =~ /^(\d+) \(.*\) \S (\d+) /s && $2 == $parent;
+	}
+	return @found;
+}
+
+# All processes at once: first the postmaster is stopped, so that no more are started.  One that was left over could
+# wait for ever for a lock of one that was killed.
 sub kill_all
 {
 	my ($node) = @_;
 	my $postmaster = $node->{_pid};
-	my @pids = split(/\n/,
-		$node->safe_psql('postgres', 'select pid from pg_stat_activity where pid <> pg_backend_pid()'));
+	my @pids;
 
 	kill('STOP', $postmaster);
+	@pids = children_of($postmaster);
 	kill('KILL', @pids);
 	$node->kill9;
 	wait_for_end($_) foreach ($postmaster, @pids);

@@ -109,12 +109,14 @@ has_keeper('two');
 query(q{create extension baton; select baton.create_queue('q')}, 'template1');
 quick('create database from_template');
 query(q{select baton.send('q', '1')}, 'from_template');
+query(q{call baton.wait('q', '20 s')}, 'from_template');	# it is being loaded
 is(take('from_template'), '1', 'a database with the extension from template1');
 
 check_memory($node);
 $node->restart;
 has_keeper($_) foreach 'postgres', 'renamed', 'two', 'from_template';
 query(q{select baton.send('q', '6')}, 'renamed');
+query(q{call baton.wait('q', '20 s')}, 'renamed');
 is(take('renamed'), '6', 'after a restart');
 check_memory($node);
 $node->stop;
