@@ -9,10 +9,8 @@
 #include "utils/elog.h"
 #include "utils/timestamp.h"
 
-/* SQLSTATEs of our own; docs/reference lists them with what a caller should do. */
+/* SQLSTATE of our own: what a receipt stands for is not held any more; drop the work done for it. */
 #define BATON_ERR_CLAIM_LOST MAKE_SQLSTATE('B', 'T', '0', '0', '1')
-#define BATON_ERR_QUEUE_FULL MAKE_SQLSTATE('B', 'T', '0', '0', '2')
-#define BATON_ERR_QUEUE_PURGED MAKE_SQLSTATE('B', 'T', '0', '0', '3')
 
 #define BATON_PRIORITIES 10		/* 0 .. 9, higher first */
 #define BATON_QUEUE_NAME_MAX 63 /* bytes */

@@ -72,10 +72,12 @@ finish_outcome(uint32 database, const Outcome *o)
 {
 	SlotLock	lock = SLOT_LOCK_INIT;
 	const Slot *s = &slots[o->slot];
+	bool		in_place = slot_lock(&lock, o->slot) && s->id == o->message_id &&
+						   s->queue == o->queue;
 
 	if (o->action == EVENT_VANISHED)
 		inflight_logged(database, o->message_id);
-	if (slot_lock(&lock, o->slot) && s->id == o->message_id && s->queue == o->queue)
+	if (in_place)
 	{
 		if (s->generation == o->generation)
 			slots[o->slot].flags &= ~SLOT_UNRECORDED;
