@@ -36,6 +36,8 @@ case " $* " in
 		if [ -e "$test_sql" ]; then
 			extensions=$stage$("$PG_CONFIG" --sharedir)/extension
 			cp "$test_sql" "$extensions/baton_test--1.sql"
+			# versions that are no longer installed, to upgrade from
+			cp "$repo"/extension/upgrade/baton--*.sql "$extensions"
 			printf '%s\n' "comment = 'test points of Baton'" "default_version = '1'" \
 				"relocatable = false" >"$extensions/baton_test.control"
 		fi

@@ -1,6 +1,6 @@
 /* ---- making and changing queues ---- */
 
-CREATE FUNCTION create_queue(
+CREATE OR REPLACE FUNCTION create_queue(
 	name text,
 	max_attempts integer DEFAULT 10,
 	max_crashes integer DEFAULT 5,
@@ -25,7 +25,7 @@ if_not_exists: do nothing where there is a queue of that name, whatever its poli
 
 Errors: 42710 there is a queue of that name; 22023 bad value; 53400 as many queues as baton.max_queues; 25006 read-only transaction, standby; 55000 baton is not in shared_preload_libraries.';
 
-CREATE FUNCTION alter_queue(
+CREATE OR REPLACE FUNCTION alter_queue(
 	name text,
 	max_attempts integer DEFAULT NULL,
 	max_crashes integer DEFAULT NULL,
@@ -41,7 +41,7 @@ COMMENT ON FUNCTION alter_queue IS
 
 Errors: 42704 no such queue; 22023 bad value; 25006 read-only transaction, standby; 55000 baton is not in shared_preload_libraries.';
 
-CREATE FUNCTION drop_queue(
+CREATE OR REPLACE FUNCTION drop_queue(
 	name text,
 	if_exists boolean DEFAULT false)
 RETURNS void
@@ -54,7 +54,7 @@ if_exists: do nothing where there is no such queue.
 
 Errors: 42704 no such queue; 25006 read-only transaction, standby; 55000 baton is not in shared_preload_libraries.';
 
-CREATE FUNCTION pause_queue(name text)
+CREATE OR REPLACE FUNCTION pause_queue(name text)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'baton_pause_queue';
 
@@ -63,7 +63,7 @@ COMMENT ON FUNCTION pause_queue IS
 
 Errors: 42704 no such queue; 25006 read-only transaction, standby; 55000 baton is not in shared_preload_libraries.';
 
-CREATE FUNCTION resume_queue(name text)
+CREATE OR REPLACE FUNCTION resume_queue(name text)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'baton_resume_queue';
 

@@ -1,6 +1,6 @@
 /* ---- putting messages in ---- */
 
-CREATE FUNCTION send(
+CREATE OR REPLACE FUNCTION send(
 	queue text,
 	payload jsonb,
 	headers jsonb DEFAULT NULL,
@@ -25,7 +25,7 @@ key: messages of one key in one queue are delivered in the order of their sends,
 
 Errors: 42704 no such queue; 22023 bad value; 54000 larger than baton.max_message_size; 25006 read-only transaction, standby; 55000 baton is not in shared_preload_libraries.  0A000 at PREPARE TRANSACTION after a send.';
 
-CREATE FUNCTION send_batch(
+CREATE OR REPLACE FUNCTION send_batch(
 	queue text,
 	payloads jsonb[],
 	headers jsonb[] DEFAULT NULL,

@@ -1,6 +1,6 @@
 /* ---- taking messages out, and waiting for them ---- */
 
-CREATE FUNCTION receive(
+CREATE OR REPLACE FUNCTION receive(
 	queue text,
 	max integer DEFAULT 1,
 	lease interval DEFAULT NULL,
@@ -30,7 +30,7 @@ If this transaction rolls back, the claims end and the messages are delivered ag
 
 Errors: 42704 no such queue; 22023 bad value; 0A000 elsewhere than in FROM; 25006 read-only transaction, standby; 55000 baton is not in shared_preload_libraries.  0A000 at PREPARE TRANSACTION after a receive.';
 
-CREATE PROCEDURE wait(
+CREATE OR REPLACE PROCEDURE wait(
 	queue text,
 	timeout interval DEFAULT '30 s',
 	INOUT ready boolean DEFAULT NULL)
@@ -44,7 +44,7 @@ ready: false: the time ran out.
 
 Errors: 25001 in a transaction block; 42704 no such queue; 22023 bad value; 25006 standby; 55000 baton is not in shared_preload_libraries.';
 
-CREATE PROCEDURE wait_any(
+CREATE OR REPLACE PROCEDURE wait_any(
 	queues text[],
 	timeout interval DEFAULT '30 s',
 	INOUT ready text DEFAULT NULL)
@@ -59,7 +59,7 @@ ready: the name of a queue that has something, the first in the array if there a
 
 Errors: as wait.';
 
-CREATE PROCEDURE receive_wait(
+CREATE OR REPLACE PROCEDURE receive_wait(
 	queue text,
 	max integer DEFAULT 1,
 	timeout interval DEFAULT '30 s',

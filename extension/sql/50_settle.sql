@@ -1,6 +1,6 @@
 /* ---- saying what became of messages ---- */
 
-CREATE FUNCTION complete(
+CREATE OR REPLACE FUNCTION complete(
 	receipt text,
 	result jsonb DEFAULT NULL)
 RETURNS void
@@ -14,7 +14,7 @@ result: any JSON, kept in the log.
 
 Errors: BT001 the claim is lost (lease over, session gone, settled already): let the transaction roll back, somebody else does or did the work; 55006 another transaction is just settling the message; 22023 not a receipt; 25006 read-only transaction, standby; 55000 baton is not in shared_preload_libraries.  0A000 at PREPARE TRANSACTION afterwards.';
 
-CREATE FUNCTION fail(
+CREATE OR REPLACE FUNCTION fail(
 	receipt text,
 	error text,
 	retry_in interval DEFAULT NULL,
@@ -32,7 +32,7 @@ retry: false: dead at once.
 
 Errors: as complete.';
 
-CREATE FUNCTION release(
+CREATE OR REPLACE FUNCTION release(
 	receipt text,
 	delay interval DEFAULT '0')
 RETURNS void
@@ -46,7 +46,7 @@ delay: not before that time from now.
 
 Errors: as complete.';
 
-CREATE FUNCTION extend(
+CREATE OR REPLACE FUNCTION extend(
 	receipt text,
 	lease interval)
 RETURNS timestamptz
@@ -60,7 +60,7 @@ lease: more than 0; may be shorter than what is left.
 
 Errors: as complete.';
 
-CREATE FUNCTION complete_batch(
+CREATE OR REPLACE FUNCTION complete_batch(
 	receipts text[],
 	results jsonb[] DEFAULT NULL,
 	strict boolean DEFAULT true)
@@ -77,7 +77,7 @@ position: in receipts, from 1.
 
 Errors: as complete; 22023 also for a results array of another length.';
 
-CREATE FUNCTION fail_batch(
+CREATE OR REPLACE FUNCTION fail_batch(
 	receipts text[],
 	errors text[],
 	retry_in interval DEFAULT NULL,
@@ -96,7 +96,7 @@ strict, position: as for complete_batch.
 
 Errors: as complete_batch.';
 
-CREATE FUNCTION release_batch(
+CREATE OR REPLACE FUNCTION release_batch(
 	receipts text[],
 	delay interval DEFAULT '0',
 	strict boolean DEFAULT true)
@@ -112,7 +112,7 @@ strict, position: as for complete_batch.
 
 Errors: as complete_batch.';
 
-CREATE FUNCTION complete_and_receive(
+CREATE OR REPLACE FUNCTION complete_and_receive(
 	receipts text[],
 	results jsonb[],
 	queue text,

@@ -1,6 +1,6 @@
 /* ---- claims of a session, one message, maintenance ---- */
 
-CREATE FUNCTION held()
+CREATE OR REPLACE FUNCTION held()
 RETURNS TABLE (
 	receipt text,
 	id bigint,
@@ -17,7 +17,7 @@ lease_until: null: this transaction made the claim, and the lease begins at its 
 
 Errors: 25006 standby; 55000 baton is not in shared_preload_libraries.';
 
-CREATE FUNCTION release_held()
+CREATE OR REPLACE FUNCTION release_held()
 RETURNS integer
 LANGUAGE c AS 'MODULE_PATHNAME', 'baton_release_held';
 
@@ -26,7 +26,7 @@ COMMENT ON FUNCTION release_held IS
 
 Errors: 25006 read-only transaction, standby; 55000 baton is not in shared_preload_libraries.';
 
-CREATE FUNCTION get(
+CREATE OR REPLACE FUNCTION get(
 	queue text,
 	id bigint)
 RETURNS TABLE (
@@ -61,7 +61,7 @@ Like the views it answers on a standby and without shared_preload_libraries too.
 
 Errors: 42704 no such queue; 22004 null; 22023 bad value.';
 
-CREATE PROCEDURE check_hung_messages(INOUT freed bigint DEFAULT NULL)
+CREATE OR REPLACE PROCEDURE check_hung_messages(INOUT freed bigint DEFAULT NULL)
 LANGUAGE c AS 'MODULE_PATHNAME', 'baton_check_hung_messages';
 
 COMMENT ON PROCEDURE check_hung_messages IS
@@ -73,7 +73,7 @@ Errors: 25006 standby; 55000 baton is not in shared_preload_libraries.';
 
 /* ---- what the views show of shared memory; no rows on a standby and without preload ---- */
 
-CREATE FUNCTION _claims()
+CREATE OR REPLACE FUNCTION _claims()
 RETURNS TABLE (
 	message_id bigint,
 	queue_id integer,
@@ -88,7 +88,7 @@ LANGUAGE c ROWS 100 AS 'MODULE_PATHNAME', 'baton__claims';
 COMMENT ON FUNCTION _claims IS
 'Internal: every claim in this database.  Use the view baton.in_flight.';
 
-CREATE FUNCTION _queues()
+CREATE OR REPLACE FUNCTION _queues()
 RETURNS TABLE (
 	queue_id integer,
 	ready bigint,
@@ -108,7 +108,7 @@ LANGUAGE c ROWS 100 AS 'MODULE_PATHNAME', 'baton__queues';
 COMMENT ON FUNCTION _queues IS
 'Internal: what memory knows of every queue in this database.  Use the view baton.queue.';
 
-CREATE FUNCTION _health()
+CREATE OR REPLACE FUNCTION _health()
 RETURNS TABLE (
 	item text,
 	value text,
@@ -119,7 +119,7 @@ LANGUAGE c ROWS 10 AS 'MODULE_PATHNAME', 'baton__health';
 COMMENT ON FUNCTION _health IS
 'Internal.  Use the view baton.health.';
 
-CREATE FUNCTION _installed()
+CREATE OR REPLACE FUNCTION _installed()
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'baton__installed';
 

@@ -5,7 +5,7 @@
  * the keeper may write the end of one attempt after the end of the next.  An event `moved`
  * says where the row is, not what happened.  The same rule is in log_latest_event().
  */
-CREATE VIEW message AS
+CREATE OR REPLACE VIEW message AS
 SELECT
 	m.id,
 	q.name AS queue,
@@ -62,7 +62,7 @@ COMMENT ON COLUMN message.result IS 'what the consumer gave to complete';
 COMMENT ON COLUMN message.error IS 'of the last attempt';
 COMMENT ON COLUMN message.origin IS 'id of the message this one is a copy of';
 
-CREATE VIEW queue_log AS
+CREATE OR REPLACE VIEW queue_log AS
 SELECT
 	e.id,
 	e.message_id,
@@ -93,7 +93,7 @@ COMMENT ON COLUMN queue_log.role IS 'of the holder';
 COMMENT ON COLUMN queue_log.deliver_at IS 'when the message may be tried again; null: at once, or never';
 COMMENT ON COLUMN queue_log.detail IS 'completed: the result; otherwise {"error": ..., "sqlstate": ...}';
 
-CREATE VIEW queue AS
+CREATE OR REPLACE VIEW queue AS
 SELECT
 	q.name,
 	q.paused,
@@ -133,7 +133,7 @@ COMMENT ON COLUMN queue.spilled IS 'some messages are in the log only, until the
 COMMENT ON COLUMN queue.oldest IS 'when the oldest ready message was sent';
 COMMENT ON COLUMN queue.vanished IS 'claims whose holder was lost: session gone, lease over';
 
-CREATE VIEW in_flight AS
+CREATE OR REPLACE VIEW in_flight AS
 SELECT
 	c.message_id,
 	q.name AS queue,
@@ -151,7 +151,7 @@ COMMENT ON VIEW in_flight IS
 COMMENT ON COLUMN in_flight.detached IS 'the claim doesn''t end with the session that made it';
 COMMENT ON COLUMN in_flight.lease_until IS 'null: the transaction that received is still open';
 
-CREATE VIEW health AS
+CREATE OR REPLACE VIEW health AS
 SELECT item, value, ok, hint
 FROM _health();
 

@@ -6,7 +6,7 @@
 #define BASE_VERSION_H
 
 #ifndef BATON_VERSION
-#define BATON_VERSION "0.1.0"
+#define BATON_VERSION "0.2.0"
 #endif
 
 #endif
