@@ -91,12 +91,66 @@ CREATE TABLE IF NOT EXISTS queue_definition (
 	key_in_flight integer NOT NULL CHECK (key_in_flight >= 1),
 	paused boolean NOT NULL DEFAULT false,
 	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	retention interval NOT NULL DEFAULT '7 days' CHECK (retention >= '0' AND retention <= '1000 years'),
+	purged_id bigint NOT NULL DEFAULT 0,
 	CHECK (backoff <= backoff_max)
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100);
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100,
+	autovacuum_vacuum_cost_delay = 0);
 
 COMMENT ON TABLE queue_definition IS
 'The queues and their policies.  Change them with baton.alter_queue(): what is written here '
 'directly is not seen before the server starts again.';
+COMMENT ON COLUMN queue_definition.retention IS 'how long a finished message stays readable';
+COMMENT ON COLUMN queue_definition.purged_id IS 'messages up to this id are gone, unless a consumer holds them';
+
+/* ---- segments ---- */
+
+/*
+ * One row a pair message_log_N, event_log_N; a pair without a row came from a restore and is adopted.
+ * Written by the keeper and by cleanup_queue() only, a few times in a segment's life.
+ */
+CREATE TABLE IF NOT EXISTS segment (
+	number integer PRIMARY KEY,
+	state text NOT NULL CHECK (state IN ('open', 'sealed', 'closed', 'free')),
+	survivors boolean NOT NULL DEFAULT false,
+	first_id bigint NOT NULL DEFAULT 0,
+	last_id bigint,
+	opened_at timestamptz,
+	sealed_at timestamptz,
+	counted_at timestamptz,
+	messages bigint,
+	unfinished bigint,
+	unfinished_ids bigint[],
+	retained bigint,
+	retained_until timestamptz,
+	moved_at timestamptz,
+	moved_xid xid8
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100,
+	autovacuum_vacuum_cost_delay = 0);
+
+COMMENT ON TABLE segment IS
+'What is known of each pair of tables of the log.  baton.segment_status shows it with sizes.';
+COMMENT ON COLUMN segment.state IS
+'open: messages are written to it; sealed: another one is open, but a transaction may still be writing; closed: nobody writes messages any more; free: empty';
+COMMENT ON COLUMN segment.survivors IS 'it takes what compaction moves out of others';
+COMMENT ON COLUMN segment.first_id IS 'no message in it has a lower id';
+COMMENT ON COLUMN segment.last_id IS 'closed: no message in it has a higher id';
+COMMENT ON COLUMN segment.counted_at IS 'when the following columns were counted; null: not yet';
+COMMENT ON COLUMN segment.unfinished IS 'messages that were not finished then; in a closed segment there can only be fewer since';
+COMMENT ON COLUMN segment.unfinished_ids IS 'which; null: too many to list';
+COMMENT ON COLUMN segment.retained IS 'finished messages whose retention was not over';
+COMMENT ON COLUMN segment.retained_until IS 'when it is over for the last of them';
+COMMENT ON COLUMN segment.moved_at IS 'when compaction last moved a message out of it';
+
+/* All messages of a queue below are finished, so a start reads the log from there. */
+CREATE TABLE IF NOT EXISTS queue_mark (
+	queue_id integer PRIMARY KEY,
+	below bigint NOT NULL
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100,
+	autovacuum_vacuum_cost_delay = 0);
+
+COMMENT ON TABLE queue_mark IS
+'From which id on a queue is read when the server starts: all messages below are finished.';
 
 /* What CREATE EXTENSION alone doesn't bring back from a dump.  The children are dumped whole. */
 SELECT pg_catalog.pg_extension_config_dump('queue_definition', '');

@@ -71,6 +71,55 @@ freed: how many messages this call freed.
 
 Errors: 25006 standby; 55000 baton is not in shared_preload_libraries.';
 
+CREATE OR REPLACE PROCEDURE cleanup_queue(
+	INOUT segments_emptied bigint DEFAULT NULL,
+	INOUT messages_removed bigint DEFAULT NULL,
+	INOUT messages_moved bigint DEFAULT NULL,
+	INOUT bytes_freed bigint DEFAULT NULL,
+	INOUT segments_kept bigint DEFAULT NULL)
+LANGUAGE c AS 'MODULE_PATHNAME', 'baton_cleanup_queue';
+
+COMMENT ON PROCEDURE cleanup_queue IS
+'Removes finished messages of all queues whose retention is over, now.  It happens by itself too, a little later; this is for cron (psql -c "CALL baton.cleanup_queue();") and for tests.  Waits for nobody: what somebody reads just then is left for later.  May run beside itself.  It commits step by step, so it can not be called in a transaction block.
+
+segments_emptied: pairs of log tables that were truncated.
+messages_removed: how many messages those had.
+messages_moved: messages still needed that were moved to another segment, so that theirs can be emptied.
+bytes_freed: disk space that was given back.
+segments_kept: segments that are full and still needed; baton.segment_status says for what.
+
+Errors: 25001 in a transaction block; 25006 read-only transaction, standby; 42501 not granted; 55000 baton is not in shared_preload_libraries.';
+
+/* ---- what the views show of the log ---- */
+
+CREATE OR REPLACE FUNCTION _last_event(
+	log_table oid,
+	message_id bigint,
+	OUT id bigint,
+	OUT action text,
+	OUT terminal boolean,
+	OUT at timestamptz,
+	OUT attempt integer,
+	OUT failures integer,
+	OUT crashes integer,
+	OUT claimed_at timestamptz,
+	OUT process_id integer,
+	OUT deliver_at timestamptz,
+	OUT detail jsonb)
+STABLE STRICT
+LANGUAGE c AS 'MODULE_PATHNAME', 'baton__last_event';
+
+COMMENT ON FUNCTION _last_event IS
+'Internal: the event that says where a message of a table of the log stands; moved: its row counts elsewhere.  Use the view baton.message.';
+
+CREATE OR REPLACE FUNCTION _was_moved(log_table oid, message_id bigint)
+RETURNS boolean
+STABLE STRICT
+LANGUAGE c AS 'MODULE_PATHNAME', 'baton__was_moved';
+
+COMMENT ON FUNCTION _was_moved IS
+'Internal: whether what a table of the log has of a message counts no more, as compaction has moved it.  Use the view baton.queue_log.';
+
 /* ---- what the views show of shared memory; no rows on a standby and without preload ---- */
 
 CREATE OR REPLACE FUNCTION _claims()
@@ -102,7 +151,9 @@ RETURNS TABLE (
 	completed bigint,
 	failed bigint,
 	vanished bigint,
-	dead bigint)
+	dead bigint,
+	depth bigint,
+	exact boolean)
 LANGUAGE c ROWS 100 AS 'MODULE_PATHNAME', 'baton__queues';
 
 COMMENT ON FUNCTION _queues IS

@@ -1,9 +1,8 @@
 /* ---- the log and the state, as relations ---- */
 
 /*
- * Latest event: a terminal one, as nothing may follow it; else that of the highest attempt, since
- * the keeper may write the end of one attempt after the end of the next.  An event `moved`
- * says where the row is, not what happened.  The same rule is in log_latest_event().
+ * _last_event has the rule which event says where a message stands.  A row whose message was moved to
+ * another segment counts there, as do its events.
  */
 CREATE OR REPLACE VIEW message AS
 SELECT
@@ -12,6 +11,7 @@ SELECT
 	CASE
 		WHEN e.terminal THEN e.action
 		WHEN c.message_id IS NOT NULL THEN 'running'
+		WHEN m.id <= q.purged_id OR q.id IS NULL THEN 'cancelled'
 		WHEN m.expires_at <= statement_timestamp() THEN 'expired'
 		WHEN d.deliver_at > statement_timestamp() THEN 'scheduled'
 		ELSE 'pending'
@@ -34,24 +34,18 @@ SELECT
 	m.origin
 FROM message_log m
 LEFT JOIN queue_definition q ON q.id = m.queue_id
-LEFT JOIN LATERAL (
-	SELECT event_log.*, action IN ('completed', 'dead', 'cancelled') AS terminal
-	FROM event_log
-	WHERE message_id = m.id AND action <> 'moved'
-	ORDER BY action IN ('completed', 'dead', 'cancelled') DESC, attempt DESC,
-		coalesce(claimed_at, at) DESC, id DESC
-	LIMIT 1
-) e ON true
+CROSS JOIN LATERAL _last_event(m.tableoid, m.id) e
 LEFT JOIN _claims() c ON c.message_id = m.id
 CROSS JOIN LATERAL (
 	SELECT CASE WHEN e.id IS NULL THEN m.deliver_at ELSE e.deliver_at END AS deliver_at
-) d;
+) d
+WHERE e.action IS DISTINCT FROM 'moved';
 
 COMMENT ON VIEW message IS
 'Every message that the log still has, and what became of it.  For one message, baton.get(queue, id) is faster.';
 COMMENT ON COLUMN message.queue IS 'null: the queue has been dropped';
 COMMENT ON COLUMN message.status IS
-'pending, scheduled (its time is still to come), running (a consumer holds it), completed, dead, cancelled, expired';
+'pending, scheduled (its time is still to come), running (a consumer holds it), completed, dead, cancelled (purge_queue, drop_queue), expired';
 COMMENT ON COLUMN message.attempt IS 'number of the claim that is running or was the last; 0: none yet';
 COMMENT ON COLUMN message.failures IS 'claims that ended with fail, or an error';
 COMMENT ON COLUMN message.crashes IS 'claims whose holder was lost: session gone, lease over';
@@ -78,7 +72,8 @@ SELECT
 	e.deliver_at,
 	e.detail
 FROM event_log e
-LEFT JOIN queue_definition q ON q.id = e.queue_id;
+LEFT JOIN queue_definition q ON q.id = e.queue_id
+WHERE NOT _was_moved(e.tableoid, e.message_id);
 
 COMMENT ON VIEW queue_log IS
 'What happened to messages, one row an event; ids rise with time.';
@@ -104,8 +99,8 @@ SELECT
 	q.lease,
 	q.key_in_flight,
 	q.created_at,
-	CASE WHEN NOT m.spilled THEN m.ready + m.delayed + m.in_flight + m.blocked END AS depth,
-	coalesce(NOT m.spilled, false) AS exact,
+	m.depth,
+	coalesce(m.exact, false) AS exact,
 	m.ready,
 	m.delayed,
 	m.in_flight,
@@ -117,14 +112,15 @@ SELECT
 	m.completed,
 	m.failed,
 	m.vanished,
-	m.dead
+	m.dead,
+	q.retention
 FROM queue_definition q
 LEFT JOIN _queues() m ON m.queue_id = q.id;
 
 COMMENT ON VIEW queue IS
 'The queues: policy, what is in memory of each, and counters since the server started.  On a standby, and without preload, the policy alone.';
-COMMENT ON COLUMN queue.depth IS 'messages that are not finished; null: not known, see exact';
-COMMENT ON COLUMN queue.exact IS 'all of the queue''s messages are in memory, so the numbers count all of them';
+COMMENT ON COLUMN queue.depth IS 'messages that are not finished, in memory and in the log; null: those that were there when the server started are still being counted';
+COMMENT ON COLUMN queue.exact IS 'depth is known';
 COMMENT ON COLUMN queue.ready IS 'messages in memory that could be received now';
 COMMENT ON COLUMN queue.delayed IS 'messages in memory whose time is still to come';
 COMMENT ON COLUMN queue.in_flight IS 'messages that a consumer holds';

@@ -5,7 +5,8 @@
  * What changes queues is for those to whom it is granted, function by function.  The
  * views need USAGE too; it isn't granted to pg_monitor, which is not meant to receive.
  */
-REVOKE ALL ON FUNCTION create_queue, alter_queue, drop_queue, pause_queue, resume_queue FROM PUBLIC;
+REVOKE ALL ON FUNCTION create_queue, alter_queue, drop_queue, purge_queue, pause_queue, resume_queue FROM PUBLIC;
+REVOKE ALL ON PROCEDURE cleanup_queue FROM PUBLIC;
 REVOKE ALL ON FUNCTION _installed FROM PUBLIC;
 
 GRANT SELECT ON message, queue_log, queue, in_flight, health TO pg_monitor;

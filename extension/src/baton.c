@@ -22,6 +22,8 @@ PG_MODULE_MAGIC;
 int			baton_window_size = 262144;
 int			baton_max_queues = 1024;
 int			baton_max_message_size = 1024;
+int			baton_segment_age = 86400;
+int			baton_segment_size = 131072;
 
 void		_PG_init(void);
 
@@ -41,6 +43,18 @@ define_settings(void)
 	DefineCustomIntVariable("baton.max_message_size",
 							"Sets the largest size of a message's payload and headers together.",
 							NULL, &baton_max_message_size, 1024, 1, 1024 * 256, PGC_SUSET,
+							GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("baton.segment_age",
+							"Sets how long messages are written to the same segment of the log at most.",
+							"A segment is emptied as a whole, when nothing in it is needed any more. "
+							"Zero: however old it is.",
+							&baton_segment_age, 86400, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S, NULL,
+							NULL, NULL);
+	DefineCustomIntVariable("baton.segment_size",
+							"Sets how large a segment of the log gets, with its indexes, before "
+							"messages are written to another one.",
+							"Where the log has more than 64 segments of this size, they get larger.",
+							&baton_segment_size, 131072, 64, 1024 * 1024 * 64, PGC_SIGHUP,
 							GUC_UNIT_KB, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("baton");
 }

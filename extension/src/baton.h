@@ -12,6 +12,9 @@
 /* SQLSTATE of our own: what a receipt stands for is not held any more; drop the work done for it. */
 #define BATON_ERR_CLAIM_LOST MAKE_SQLSTATE('B', 'T', '0', '0', '1')
 
+/* The queue was purged between a send and its commit. */
+#define BATON_ERR_PURGED MAKE_SQLSTATE('B', 'T', '0', '0', '3')
+
 #define BATON_PRIORITIES 10		/* 0 .. 9, higher first */
 #define BATON_QUEUE_NAME_MAX 63 /* bytes */
 
@@ -19,6 +22,8 @@
 extern int	baton_window_size;
 extern int	baton_max_queues;
 extern int	baton_max_message_size; /* kB */
+extern int	baton_segment_size;		/* kB */
+extern int	baton_segment_age;		/* seconds */
 
 /*
  * The one source of time in the extension.  Tests can move it.

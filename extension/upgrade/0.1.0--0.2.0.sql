@@ -5,3 +5,13 @@
  * (who was granted them is asked to be granted them again), tables of the log that exist.
  */
 \echo Use "ALTER EXTENSION baton UPDATE" to load this file. \quit
+
+ALTER TABLE @extschema@.queue_definition
+	ADD COLUMN retention interval NOT NULL DEFAULT '7 days' CHECK (retention >= '0' AND retention <= '1000 years'),
+	ADD COLUMN purged_id bigint NOT NULL DEFAULT 0,
+	SET (autovacuum_vacuum_cost_delay = 0);
+
+DROP VIEW @extschema@.queue, @extschema@.message;
+DROP FUNCTION @extschema@._queues();
+DROP FUNCTION @extschema@.create_queue(text, integer, integer, interval, interval, interval, integer, boolean);
+DROP FUNCTION @extschema@.alter_queue(text, integer, integer, interval, interval, interval, integer);

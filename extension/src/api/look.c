@@ -24,6 +24,7 @@
 #include "memory/slots.h"
 #include "queue/record.h"
 #include "queue/resolve.h"
+#include "queue/segments.h"
 #include "queue/xact.h"
 
 PG_FUNCTION_INFO_V1(baton_get);
@@ -155,12 +156,14 @@ static bool
 get_from(const LogSegment *segment, uint32 database, const char *name, int32 queue_id, int64 id,
 		 Rows *rows)
 {
-	Relation	messages = table_open(segment->messages, AccessShareLock);
+	Relation	messages = try_relation_open(segment->messages, AccessShareLock);
 	MessageRow	row;
 	ItemPointerData tid;
-	bool		found = log_find_message(messages, queue_id, id, GetActiveSnapshot(), &row,
-										 &tid) == FETCH_OK;
+	bool		found;
 
+	if (messages == NULL)
+		return false;
+	found = log_find_message(messages, queue_id, id, GetActiveSnapshot(), &row, &tid) == FETCH_OK;
 	if (found)
 	{
 		Relation	events = table_open(segment->events, AccessShareLock);
@@ -170,11 +173,34 @@ get_from(const LogSegment *segment, uint32 database, const char *name, int32 que
 			log_latest_event(events, row.id, GetActiveSnapshot(), true, &event);
 		bool		claimed = database != NONE && claim_of(database, row.id, &claim);
 
-		put_message(rows, name, &row, has_event ? &event : NULL, claimed ? &claim : NULL);
+		found = !has_event || event.action != EVENT_MOVED;
+		if (found)
+			put_message(rows, name, &row, has_event ? &event : NULL, claimed ? &claim : NULL);
 		table_close(events, AccessShareLock);
 	}
 	table_close(messages, AccessShareLock);
 	return found;
+}
+
+/* Mostly one. */
+static LogSegment *
+segments_that_may_have(uint32 database, int64 id, int *count)
+{
+	uint32	   *all = palloc(sizeof(uint32) * MAX_SEGMENTS);
+	LogSegment *list;
+	uint32		n;
+
+	if (pg_atomic_read_u32(&shared->databases[database].open_segment) == NONE)
+		adopt_segments(database);
+	n = segment_list(database, all, MAX_SEGMENTS);
+	list = palloc(sizeof(LogSegment) * Max(n, 1));
+	*count = 0;
+	for (uint32 i = 0; i < n; i++)
+		if (segments[all[i]].state != SEGMENT_FREE && segments[all[i]].first_id <= id &&
+			segments[all[i]].last_id >= id)
+			list[(*count)++] = log_segment_of(all[i]);
+	pfree(all);
+	return list;
 }
 
 Datum
@@ -186,13 +212,15 @@ baton_get(PG_FUNCTION_ARGS)
 	uint32		database = baton_database_if_any();
 	int32		queue_id = queue_id_of(name, database);
 	int			n;
-	LogSegment *list = log_segment_list(&n);
+	LogSegment *list = NULL;
 	bool		found = false;
 
 	rows_begin(fcinfo, NULL, &rows);
 	if (PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("id must not be null")));
+	list = database == NONE ? log_segment_list(&n)
+							: segments_that_may_have(database, PG_GETARG_INT64(1), &n);
 	while (n-- > 0 && !found)
 		found = get_from(&list[n], database, name, queue_id, PG_GETARG_INT64(1), &rows);
 	return (Datum) 0;
@@ -264,19 +292,31 @@ any_spilled(const Queue *queue)
 	return queue->parked;
 }
 
+/* Messages that have a slot. */
+static int64
+count_here(const Queue *queue)
+{
+	int64		count = 0;
+
+	for (int state = SLOT_FREE + 1; state < SLOT_STATES; state++)
+		count += queue->count[state];
+	return count;
+}
+
 static void
 put_queue(Rows *rows, uint32 i)
 {
 	const Queue *queue = &queues[i];
-	Datum		values[13];
-	bool		nulls[13] = {false};
+	Datum		values[15];
+	bool		nulls[15] = {false};
+	bool		all_here = !any_spilled(queue);
 
 	values[0] = Int32GetDatum(queue->id);
 	values[1] = Int64GetDatum(queue->count[SLOT_READY]);
 	values[2] = Int64GetDatum(queue->count[SLOT_DELAYED]);
 	values[3] = Int64GetDatum(queue->count[SLOT_CLAIMED] + queue->count[SLOT_SETTLING]);
 	values[4] = Int64GetDatum(queue->count[SLOT_BLOCKED]);
-	values[5] = BoolGetDatum(any_spilled(queue));
+	values[5] = BoolGetDatum(!all_here);
 	put_time(values, nulls, 6, oldest_ready(queue));
 	values[7] = Int64GetDatum(queue->sent);
 	values[8] = Int64GetDatum(queue->delivered);
@@ -284,6 +324,9 @@ put_queue(Rows *rows, uint32 i)
 	values[10] = Int64GetDatum(queue->failed);
 	values[11] = Int64GetDatum(queue->vanished);
 	values[12] = Int64GetDatum(queue->dead);
+	values[13] = Int64GetDatum(all_here ? count_here(queue) : Max(queue->unfinished, 0));
+	nulls[13] = !all_here && !queue->counted;
+	values[14] = BoolGetDatum(!nulls[13]);
 	/* the counts are read under one lock, the row is made after it */
 	LWLockRelease(queue_lock(i));
 	rows_put(rows, values, nulls);

@@ -13,6 +13,7 @@
 PG_FUNCTION_INFO_V1(baton_create_queue);
 PG_FUNCTION_INFO_V1(baton_alter_queue);
 PG_FUNCTION_INFO_V1(baton_drop_queue);
+PG_FUNCTION_INFO_V1(baton_purge_queue);
 PG_FUNCTION_INFO_V1(baton_pause_queue);
 PG_FUNCTION_INFO_V1(baton_resume_queue);
 
@@ -42,9 +43,10 @@ baton_create_queue(PG_FUNCTION_ARGS)
 		.backoff_max = required_interval(fcinfo, 4, "backoff_max", true),
 		.lease = required_interval(fcinfo, 5, "lease", false),
 		.key_in_flight = int_arg(fcinfo, 6, "key_in_flight", 1, PG_INT32_MAX),
+		.retention = required_interval(fcinfo, 7, "retention", true),
 	};
 
-	queue_create(name, &policy, bool_arg(fcinfo, 7, "if_not_exists"));
+	queue_create(name, &policy, bool_arg(fcinfo, 8, "if_not_exists"));
 	PG_RETURN_VOID();
 }
 
@@ -66,6 +68,8 @@ baton_alter_queue(PG_FUNCTION_ARGS)
 		change.value.lease = interval_arg_or(fcinfo, 5, "lease", false, 0);
 	if ((change.key_in_flight = !PG_ARGISNULL(6)))
 		change.value.key_in_flight = int_arg(fcinfo, 6, "key_in_flight", 1, PG_INT32_MAX);
+	if ((change.retention = !PG_ARGISNULL(7)))
+		change.value.retention = interval_arg_or(fcinfo, 7, "retention", true, 0);
 	queue_alter(name, &change);
 	PG_RETURN_VOID();
 }
@@ -74,6 +78,13 @@ Datum
 baton_drop_queue(PG_FUNCTION_ARGS)
 {
 	queue_drop(name_arg(fcinfo), bool_arg(fcinfo, 1, "if_exists"));
+	PG_RETURN_VOID();
+}
+
+Datum
+baton_purge_queue(PG_FUNCTION_ARGS)
+{
+	queue_purge(name_arg(fcinfo));
 	PG_RETURN_VOID();
 }
 

@@ -2,8 +2,7 @@
  * log/definition.c
  *	  Queues as the database knows them: table queue_definition; and blocks of ids.
  *
- * Statements run as the extension's owner, so that nobody needs a grant on the table.
- * They take the latest snapshot whatever the isolation level, since a queue that others
+ * Statements take the latest snapshot whatever the isolation level, since a queue that others
  * already use must be found here too; only the isolation level's own rule
  * stays, that a row changed since the transaction's snapshot can't be changed again.
  */
@@ -11,6 +10,7 @@
 
 #include "log/definition.h"
 #include "log/schema.h"
+#include "log/statement.h"
 
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -27,53 +27,11 @@
 #include "utils/syscache.h"
 
 #define POLICY_COLUMNS \
-	"max_attempts, max_crashes, backoff, backoff_max, lease, key_in_flight, paused"
-#define POLICY_TYPES INT4OID, INT4OID, INTERVALOID, INTERVALOID, INTERVALOID, INT4OID, BOOLOID
-#define POLICY_VALUES 7
-#define MAX_VALUES (POLICY_VALUES + 1)
-
-/* ---- running a statement ---- */
-
-/* A statement in the making; values first ones first, none of them null. */
-typedef struct Statement
-{
-	LogOwnerContext context;
-	MemoryContext caller;		/* where results go */
-	Datum		values[MAX_VALUES];
-} Statement;
-
-static void
-begin_statement(Statement *statement)
-{
-	statement->caller = CurrentMemoryContext;
-	log_enter_owner(&statement->context);
-	SPI_connect();
-}
-
-/* Runs `sql`, where %s stands for the schema, and returns the number of rows. */
-static uint64
-run_statement(Statement *statement, const char *sql, int nvalues, const Oid *types,
-			  int expected)
-{
-	const char *schema = quote_identifier(get_namespace_name(log_schema(false)->namespace));
-	SPIPlanPtr	plan = SPI_prepare(psprintf(sql, schema), nvalues, unconstify(Oid *, types));
-	int			result;
-
-	if (plan == NULL)
-		elog(ERROR, "could not prepare: %s", sql);
-	result = SPI_execute_snapshot(plan, statement->values, NULL, GetLatestSnapshot(),
-								  InvalidSnapshot, false, true, 0);
-	if (result != expected)
-		elog(ERROR, "unexpected result %d of: %s", result, sql);
-	return SPI_processed;
-}
-
-static void
-end_statement(Statement *statement)
-{
-	SPI_finish();
-	log_leave_owner(&statement->context);
-}
+	"max_attempts, max_crashes, backoff, backoff_max, lease, key_in_flight, paused, retention, " \
+	"purged_id"
+#define POLICY_TYPES \
+	INT4OID, INT4OID, INTERVALOID, INTERVALOID, INTERVALOID, INT4OID, BOOLOID, INTERVALOID, INT8OID
+#define POLICY_VALUES 9
 
 /* ---- rows ---- */
 
@@ -107,6 +65,8 @@ policy_values(const QueuePolicy *policy, Datum *values)
 	values[4] = interval_datum(policy->lease);
 	values[5] = Int32GetDatum(policy->key_in_flight);
 	values[6] = BoolGetDatum(policy->paused);
+	values[7] = interval_datum(policy->retention);
+	values[8] = Int64GetDatum(policy->purged_id);
 }
 
 /* The n-th result row, of columns id, name, POLICY_COLUMNS.  All of them are not null. */
@@ -127,6 +87,8 @@ read_definition(uint64 n, QueueDefinition *out)
 	out->policy.lease = interval_microseconds(values[6]);
 	out->policy.key_in_flight = DatumGetInt32(values[7]);
 	out->policy.paused = DatumGetBool(values[8]);
+	out->policy.retention = interval_microseconds(values[9]);
+	out->policy.purged_id = DatumGetInt64(values[10]);
 }
 
 /* ---- what others call ---- */
@@ -135,22 +97,23 @@ bool
 log_definition_insert(QueueDefinition *definition)
 {
 	static const Oid types[] = {TEXTOID, POLICY_TYPES};
+	Datum		values[lengthof(types)];
 	Statement	statement;
 	bool		isnull;
 	bool		inserted;
 
-	begin_statement(&statement);
-	statement.values[0] = CStringGetTextDatum(definition->name);
-	policy_values(&definition->policy, &statement.values[1]);
-	inserted = run_statement(&statement,
-							 "INSERT INTO %s.queue_definition (name, " POLICY_COLUMNS ")"
-							 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+	statement_begin(&statement);
+	values[0] = CStringGetTextDatum(definition->name);
+	policy_values(&definition->policy, &values[1]);
+	inserted = statement_run("INSERT INTO %1$s.queue_definition (name, " POLICY_COLUMNS ")"
+							 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 							 " ON CONFLICT (name) DO NOTHING RETURNING id",
-							 lengthof(types), types, SPI_OK_INSERT_RETURNING) > 0;
+							 lengthof(types), types, values, NULL,
+							 SPI_OK_INSERT_RETURNING) > 0;
 	if (inserted)
 		definition->id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0],
 													 SPI_tuptable->tupdesc, 1, &isnull));
-	end_statement(&statement);
+	statement_end(&statement);
 	return inserted;
 }
 
@@ -158,21 +121,21 @@ bool
 log_definition_get(const char *name, bool for_update, QueueDefinition *out)
 {
 	static const Oid types[] = {TEXTOID};
+	Datum		values[1];
 	Statement	statement;
 	bool		found;
 
-	begin_statement(&statement);
-	statement.values[0] = CStringGetTextDatum(name);
-	found = run_statement(&statement,
-						  for_update ?
-						  "SELECT id, name, " POLICY_COLUMNS " FROM %s.queue_definition"
+	statement_begin(&statement);
+	values[0] = CStringGetTextDatum(name);
+	found = statement_run(for_update ?
+						  "SELECT id, name, " POLICY_COLUMNS " FROM %1$s.queue_definition"
 						  " WHERE name = $1 FOR UPDATE" :
-						  "SELECT id, name, " POLICY_COLUMNS " FROM %s.queue_definition"
+						  "SELECT id, name, " POLICY_COLUMNS " FROM %1$s.queue_definition"
 						  " WHERE name = $1",
-						  lengthof(types), types, SPI_OK_SELECT) > 0;
+						  lengthof(types), types, values, NULL, SPI_OK_SELECT) > 0;
 	if (found)
 		read_definition(0, out);
-	end_statement(&statement);
+	statement_end(&statement);
 	return found;
 }
 
@@ -182,15 +145,14 @@ log_definition_list(int *count)
 	Statement	statement;
 	QueueDefinition *list;
 
-	begin_statement(&statement);
-	*count = (int) run_statement(&statement,
-								 "SELECT id, name, " POLICY_COLUMNS
-								 " FROM %s.queue_definition ORDER BY id",
-								 0, NULL, SPI_OK_SELECT);
+	statement_begin(&statement);
+	*count = (int) statement_run("SELECT id, name, " POLICY_COLUMNS
+								 " FROM %1$s.queue_definition ORDER BY id",
+								 0, NULL, NULL, NULL, SPI_OK_SELECT);
 	list = MemoryContextAlloc(statement.caller, sizeof(QueueDefinition) * Max(*count, 1));
 	for (int i = 0; i < *count; i++)
 		read_definition(i, &list[i]);
-	end_statement(&statement);
+	statement_end(&statement);
 	return list;
 }
 
@@ -198,32 +160,32 @@ void
 log_definition_update(const QueueDefinition *definition)
 {
 	static const Oid types[] = {INT4OID, POLICY_TYPES};
+	Datum		values[lengthof(types)];
 	Statement	statement;
 
-	begin_statement(&statement);
-	statement.values[0] = Int32GetDatum(definition->id);
-	policy_values(&definition->policy, &statement.values[1]);
-	if (run_statement(&statement,
-					  "UPDATE %s.queue_definition SET (" POLICY_COLUMNS ")"
-					  " = ($2, $3, $4, $5, $6, $7, $8) WHERE id = $1",
-					  lengthof(types), types, SPI_OK_UPDATE) == 0)
+	statement_begin(&statement);
+	values[0] = Int32GetDatum(definition->id);
+	policy_values(&definition->policy, &values[1]);
+	if (statement_run("UPDATE %1$s.queue_definition SET (" POLICY_COLUMNS ")"
+					  " = ($2, $3, $4, $5, $6, $7, $8, $9, $10) WHERE id = $1",
+					  lengthof(types), types, values, NULL, SPI_OK_UPDATE) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("queue \"%s\" does not exist", definition->name)));
-	end_statement(&statement);
+	statement_end(&statement);
 }
 
 void
 log_definition_delete(int32 id)
 {
 	static const Oid types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(id)};
 	Statement	statement;
 
-	begin_statement(&statement);
-	statement.values[0] = Int32GetDatum(id);
-	run_statement(&statement, "DELETE FROM %s.queue_definition WHERE id = $1",
-				  lengthof(types), types, SPI_OK_DELETE);
-	end_statement(&statement);
+	statement_begin(&statement);
+	statement_run("DELETE FROM %1$s.queue_definition WHERE id = $1", lengthof(types), types,
+				  values, NULL, SPI_OK_DELETE);
+	statement_end(&statement);
 }
 
 /* ---- blocks of ids ---- */

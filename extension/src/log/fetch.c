@@ -166,7 +166,7 @@ read_event(TupleTableSlot *slot, EventAction action, bool with_detail, EventRow 
 	out->crashes = slot_int32(slot, EVENT_CRASHES);
 	out->claimed_at = slot_int64(slot, EVENT_CLAIMED_AT);
 	out->process_id = slot_int32(slot, EVENT_PROCESS_ID);
-	out->role = read_role(slot);
+	out->role = with_detail ? read_role(slot) : InvalidOid;
 	out->deliver_at = slot_int64(slot, EVENT_DELIVER_AT);
 	out->detail = with_detail ? slot_varlena(slot, EVENT_DETAIL) : NULL;
 }
@@ -466,29 +466,53 @@ event_is_later(TupleTableSlot *slot, EventAction action, const EventRow *best)
 	return began != best_began ? began > best_began : slot_int64(slot, EVENT_ID) > best->id;
 }
 
+/* The latest one of a scan that is open. */
+static bool
+find_latest(Scan *scan, int64 message_id, bool with_detail, EventRow *out)
+{
+	ScanKeyData key;
+	bool		found = false;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(message_id));
+	begin_scan(scan, &key, 1);
+	while (next_row(scan))
+	{
+		EventAction action = read_action(scan->slot);
+		bool		moved = action == EVENT_MOVED;
+
+		if ((found && !moved && !event_is_later(scan->slot, action, out)) || !row_is_seen(scan))
+			continue;
+		if (found && out->detail != NULL)
+			pfree(out->detail);
+		read_event(scan->slot, action, with_detail, out);
+		found = true;
+		if (moved)
+			break;
+	}
+	return found;
+}
+
 bool
 log_latest_event(Relation rel, int64 message_id, Snapshot snapshot, bool with_detail,
 				 EventRow *out)
 {
 	Scan		scan;
-	ScanKeyData key;
-	bool		found = false;
+	bool		found;
 
 	open_scan(&scan, rel, event_message_columns, 1, 0, snapshot, 1);
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(message_id));
-	begin_scan(&scan, &key, 1);
-	while (next_row(&scan))
-	{
-		EventAction action = read_action(scan.slot);
-
-		if (action == EVENT_MOVED || (found && !event_is_later(scan.slot, action, out)) ||
-			!row_is_seen(&scan))
-			continue;
-		if (found && out->detail != NULL)
-			pfree(out->detail);
-		read_event(scan.slot, action, with_detail, out);
-		found = true;
-	}
+	found = find_latest(&scan, message_id, with_detail, out);
 	close_scan(&scan);
 	return found;
+}
+
+void
+log_latest_events(Relation rel, const int64 *message_ids, int n, Snapshot snapshot, bool *found,
+				  EventRow *out)
+{
+	Scan		scan;
+
+	open_scan(&scan, rel, event_message_columns, 1, 0, snapshot, 1);
+	for (int i = 0; i < n; i++)
+		found[i] = find_latest(&scan, message_ids[i], false, &out[i]);
+	close_scan(&scan);
 }

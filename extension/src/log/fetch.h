@@ -91,12 +91,17 @@ extern int	log_scan_due_events(Relation rel, int32 queue_id, TimestampTz after,
 								Snapshot snapshot, DueEvent *out);
 
 /*
- * The latest event of a message that the snapshot sees, by index (message_id):
+ * The latest event of a message that the snapshot sees, by index (message_id): `moved` if there is one,
+ * then the message's row beside rel doesn't count any more; else
  * a terminal one if there is any, else that of the highest attempt, among those that of the claim
- * made last, then the highest id.  `moved` does not count.  False: there is none.  detail is
- * filled (detoasted copy) only if with_detail.
+ * made last, then the highest id.  False: there is none.  detail (a
+ * detoasted copy) and role are filled only if with_detail.
  */
 extern bool log_latest_event(Relation rel, int64 message_id, Snapshot snapshot,
 							 bool with_detail, EventRow *out);
+
+/* The same for n messages by one scan: found[i] tells whether out[i] was filled.  Without detail and role. */
+extern void log_latest_events(Relation rel, const int64 *message_ids, int n, Snapshot snapshot,
+							  bool *found, EventRow *out);
 
 #endif

@@ -33,7 +33,7 @@ schema_changed(Datum argument, Oid relation)
 {
 	if (cached_is_valid && OidIsValid(relation) && relation != cached.message_parent &&
 		relation != cached.event_parent && relation != cached.queue_definition &&
-		relation != cached.id_block)
+		relation != cached.segment && relation != cached.id_block)
 		return;
 	cached_is_valid = false;
 	invalidations++;
@@ -75,9 +75,26 @@ look_up_schema(LogSchema *schema)
 	schema->message_parent = get_relname_relid("message_log", schema->namespace);
 	schema->event_parent = get_relname_relid("event_log", schema->namespace);
 	schema->queue_definition = get_relname_relid("queue_definition", schema->namespace);
+	schema->segment = get_relname_relid("segment", schema->namespace);
 	schema->id_block = get_relname_relid("id_block", schema->namespace);
 	return OidIsValid(schema->message_parent) && OidIsValid(schema->event_parent) &&
-		OidIsValid(schema->queue_definition) && OidIsValid(schema->id_block);
+		OidIsValid(schema->queue_definition) && OidIsValid(schema->segment) &&
+		OidIsValid(schema->id_block);
+}
+
+static void
+raise_missing(const LogSchema *schema)
+{
+	if (OidIsValid(schema->extension))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension \"%s\" of this database is older than the server's library",
+						EXTENSION_NAME),
+				 errhint("Run ALTER EXTENSION %s UPDATE.", EXTENSION_NAME)));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("extension \"%s\" is not installed in this database", EXTENSION_NAME),
+			 errhint("Run CREATE EXTENSION %s.", EXTENSION_NAME)));
 }
 
 const LogSchema *
@@ -100,10 +117,7 @@ log_schema(bool missing_ok)
 	{
 		if (missing_ok)
 			return NULL;
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("extension \"%s\" is not installed in this database", EXTENSION_NAME),
-				 errhint("Run CREATE EXTENSION %s.", EXTENSION_NAME)));
+		raise_missing(&fresh);
 	}
 
 	/* What was invalidated meanwhile serves this call, but is not kept. */

@@ -15,14 +15,15 @@ typedef struct LogSchema
 	Oid			message_parent; /* baton.message_log */
 	Oid			event_parent;	/* baton.event_log */
 	Oid			queue_definition;
+	Oid			segment;
 	Oid			id_block;		/* sequence baton.id_block */
 } LogSchema;
 
 /*
  * The schema of the current database, cached in the backend and dropped from
  * the cache by the invalidation of any of its relations.
- * missing_ok: returns NULL where the extension is not installed; otherwise
- * raises 55000 (object_not_in_prerequisite_state) with a hint.
+ * missing_ok: returns NULL where the extension is not installed, or its objects are of an older version than
+ * this library; otherwise raises 55000 (object_not_in_prerequisite_state) with a hint.
  * Result is valid until the next call.  Needs a transaction.
  */
 extern const LogSchema *log_schema(bool missing_ok);

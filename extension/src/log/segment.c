@@ -198,6 +198,22 @@ log_segment_list(int *count)
 	return segments;
 }
 
+bool
+log_segment_of_table(Oid table, LogSegment *out)
+{
+	Oid			namespace = log_schema(false)->namespace;
+	char	   *name = get_rel_namespace(table) == namespace ? get_rel_name(table) : NULL;
+
+	if (name == NULL)
+		return false;
+	out->number = Max(number_of(name, MESSAGES_PREFIX), number_of(name, EVENTS_PREFIX));
+	if (out->number == 0)
+		return false;
+	out->messages = get_relname_relid(psprintf(MESSAGES_PREFIX "%d", out->number), namespace);
+	out->events = get_relname_relid(psprintf(EVENTS_PREFIX "%d", out->number), namespace);
+	return OidIsValid(out->messages) && OidIsValid(out->events);
+}
+
 static int32
 highest_number(List *tables, const char *prefix)
 {
@@ -231,6 +247,13 @@ void
 log_segment_lock(void)
 {
 	LockRelationOid(log_schema(false)->message_parent, ShareUpdateExclusiveLock);
+}
+
+bool
+log_segment_lock_if_free(void)
+{
+	return ConditionalLockRelationOid(log_schema(false)->message_parent,
+									  ShareUpdateExclusiveLock);
 }
 
 /*

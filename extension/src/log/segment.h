@@ -26,12 +26,18 @@ typedef struct LogSegment
  */
 extern LogSegment *log_segment_list(int *count);
 
+/* The pair that a table, one of messages or of events, belongs to; false: none, or it is not complete. */
+extern bool log_segment_of_table(Oid table, LogSegment *out);
+
 /*
  * Takes the lock that serializes the making of segments: ShareUpdateExclusiveLock
  * on the parent of messages, held to the end of the transaction.  Callers list
  * again under it before they create.
  */
 extern void log_segment_lock(void);
+
+/* The same without waiting; false: somebody has it. */
+extern bool log_segment_lock_if_free(void);
 
 /*
  * A number no table of the log has, whether its pair is complete or not: one more than the

@@ -30,13 +30,17 @@ database_init(Database *database, Oid oid, Oid extension)
 	database->extension = extension;
 	database->keeper_pid = 0;
 	database->keeper_session = NONE;
+	database->cleaner_pid = 0;
 	pg_atomic_write_u32(&database->open_segment, NONE);
+	pg_atomic_write_u32(&database->survivor_segment, NONE);
 	pg_atomic_write_u32(&database->keeper_wanted, 1);
-	database->next_id = database->id_ceiling = 0;
+	database->next_id = database->id_ceiling = database->first_own_id = 0;
 	database->outcomes_head = database->outcomes_tail = NONE;
 	database->outcomes_lost = false;
 	database->outcomes_dropped = 0;
 	pg_atomic_write_u32(&database->reload, 0);
+	pg_atomic_write_u32(&database->recount, 0);
+	pg_atomic_write_u32(&database->purged, 0);
 }
 
 uint32
@@ -83,10 +87,14 @@ database_forget(uint32 database)
 			retire_locked(i);
 	for (uint32 i = 0; i < MAX_SEGMENTS; i++)
 		if (segments[i].used && segments[i].database == database)
+		{
 			segments[i].used = false;
+			segments[i].generation++;
+		}
 	d->oid = InvalidOid;
 	d->generation++;
 	pg_atomic_write_u32(&d->open_segment, NONE);
+	pg_atomic_write_u32(&d->survivor_segment, NONE);
 	LWLockRelease(directory_lock());
 	outcomes_drop(database, PG_UINT32_MAX);
 }
@@ -106,42 +114,97 @@ database_reclaim(uint32 database)
 
 /* Segments */
 
-uint32
-segment_register(uint32 database, int32 number, Oid messages, Oid events, bool pending)
+/* The entry of a number, or a free one, or NONE. */
+static uint32
+segment_place(uint32 database, int32 number)
 {
 	uint32		found = NONE;
 
-	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
 	for (uint32 i = MAX_SEGMENTS; i-- > 0;)
 	{
 		if (!segments[i].used)
-		{
-			if (found == NONE || !segments[found].used)
-				found = i;
-		}
-		else if (segments[i].database == database && segments[i].number == number)
 			found = i;
+		else if (segments[i].database == database && segments[i].number == number)
+			return i;
 	}
-	if (found != NONE)
-	{
-		if (!pending && !segments[found].used)
-			pg_atomic_write_u32(&shared->databases[database].reload, 1);
-		segments[found].pending = pending;
-		segments[found].used = true;
-		segments[found].database = database;
-		segments[found].number = number;
-		segments[found].messages = messages;
-		segments[found].events = events;
-	}
-	LWLockRelease(directory_lock());
 	return found;
 }
 
-void
-segment_commit(uint32 segment)
+uint32
+segment_register(const Segment *pair, bool known)
 {
+	uint32		i;
+
 	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
-	segments[segment].pending = false;
+	i = segment_place(pair->database, pair->number);
+	if (i != NONE && !segments[i].used)
+	{
+		Segment    *s = &segments[i];
+
+		s->database = pair->database;
+		s->number = pair->number;
+		s->messages = pair->messages;
+		s->events = pair->events;
+		s->state = pair->state;
+		s->survivors = pair->survivors;
+		s->first_id = pair->first_id;
+		s->last_id = pair->last_id;
+		s->pending = pair->pending;
+		s->whole = false;
+		s->counts = 0;
+		s->counted_finished = 0;
+		s->not_before = 0;
+		pg_atomic_write_u64(&s->sent, 0);
+		pg_atomic_write_u64(&s->finished, 0);
+		s->generation++;
+		s->used = true;
+		if (!known)
+			pg_atomic_write_u32(&shared->databases[pair->database].reload, 1);
+	}
+	LWLockRelease(directory_lock());
+	return i;
+}
+
+/* The segment that takes messages, or survivors, is this one, or no longer this one. */
+static void
+set_open(pg_atomic_uint32 *open, uint32 segment, bool is_open)
+{
+	if (is_open)
+		pg_atomic_write_u32(open, segment);
+	else if (pg_atomic_read_u32(open) == segment)
+		pg_atomic_write_u32(open, NONE);
+}
+
+void
+segment_change(const SegmentChange *change)
+{
+	Segment    *s = &segments[change->segment];
+	Database   *d = &shared->databases[change->database];
+
+	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
+	if (s->used && s->database == change->database && s->generation == change->generation)
+	{
+		if (change->state == SEGMENT_OPEN && (s->state == SEGMENT_FREE || s->pending))
+		{
+			s->whole = true;
+			pg_atomic_write_u64(&s->sent, 0);
+			pg_atomic_write_u64(&s->finished, 0);
+		}
+		s->pending = false;
+		s->state = change->state;
+		s->survivors = change->survivors;
+		s->first_id = change->first_id;
+		s->last_id = change->last_id;
+		if (change->emptied)
+			s->generation++;
+		if (change->counted)
+		{
+			s->counts++;
+			s->counted_finished = change->finished;
+		}
+		set_open(change->survivors ? &d->survivor_segment : &d->open_segment, change->segment,
+				 change->state == SEGMENT_OPEN);
+	}
 	LWLockRelease(directory_lock());
 }
 
@@ -150,7 +213,14 @@ segment_forget(uint32 segment)
 {
 	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
 	segments[segment].used = false;
+	segments[segment].generation++;
 	LWLockRelease(directory_lock());
+}
+
+static bool
+comes_before(const Segment *a, const Segment *b)
+{
+	return a->first_id != b->first_id ? a->first_id < b->first_id : a->number < b->number;
 }
 
 uint32
@@ -165,7 +235,7 @@ segment_list(uint32 database, uint32 *out, uint32 max)
 
 		if (!segments[i].used || segments[i].pending || segments[i].database != database)
 			continue;
-		while (at > 0 && segments[out[at - 1]].number > segments[i].number)
+		while (at > 0 && comes_before(&segments[i], &segments[out[at - 1]]))
 		{
 			out[at] = out[at - 1];
 			at--;
@@ -207,15 +277,29 @@ ids_add_block(uint32 database, int64 first, int64 count)
 	{
 		d->next_id = first;
 		d->id_ceiling = first + count;
+		if (d->first_own_id == 0)
+			d->first_own_id = first;
 	}
 	SpinLockRelease(&d->ids_mutex);
+}
+
+int64
+ids_next(uint32 database)
+{
+	Database   *d = &shared->databases[database];
+	int64		next;
+
+	SpinLockAcquire(&d->ids_mutex);
+	next = d->next_id;
+	SpinLockRelease(&d->ids_mutex);
+	return next;
 }
 
 /* Queues */
 
 static void
 queue_set_up(uint32 i, uint32 database, int32 id, const char *name,
-			 const QueuePolicy *policy, QueueState state, bool empty)
+			 const QueuePolicy *policy, QueueState state, int64 from)
 {
 	Queue	   *queue = &queues[i];
 
@@ -227,7 +311,12 @@ queue_set_up(uint32 i, uint32 database, int32 id, const char *name,
 	strlcpy(queue->name, name, sizeof(queue->name));
 	queue->creator = session_begin();
 	queue->policy = *policy;
-	line_init(queue, empty);
+	line_init(queue, from);
+	queue->unfinished = queue->finished_before = 0;
+	queue->counted = from == ID_INFINITE;
+	queue->counted_at = 0;
+	queue->watch_id = ID_INFINITE;
+	queue->unfinished_above = 0;
 	waiters_clear(i);
 	pg_atomic_write_u64(&queue->received_at, 0);
 	queue->sent = queue->delivered = queue->completed = 0;
@@ -237,7 +326,7 @@ queue_set_up(uint32 i, uint32 database, int32 id, const char *name,
 
 uint32
 queue_register(uint32 database, int32 id, const char *name, const QueuePolicy *policy,
-			   QueueState state, bool empty, uint32 *generation, bool *fresh)
+			   QueueState state, int64 from, uint32 *generation, bool *fresh)
 {
 	uint32		found = NONE;
 	bool		there = false;
@@ -256,7 +345,7 @@ queue_register(uint32 database, int32 id, const char *name, const QueuePolicy *p
 	}
 	*fresh = found != NONE && !there;
 	if (*fresh)
-		queue_set_up(found, database, id, name, policy, state, empty);
+		queue_set_up(found, database, id, name, policy, state, from);
 	if (found != NONE)
 		*generation = queues[found].generation;
 	LWLockRelease(directory_lock());
@@ -348,6 +437,46 @@ session_end(void)
 	if (my_session != NONE)
 		pg_atomic_fetch_add_u32(&sessions[my_session].generation, 1);
 	my_session = NONE;
+}
+
+/*
+ * A sender writes a lower bound of the ids it will get before it takes them, and who looks reads the next id before it
+ * looks at the sessions; both go through the ids' spinlock.  So an id below what was read there was
+ * taken by a session whose bound is seen.
+ */
+void
+sending_begin(uint32 database)
+{
+	pg_atomic_uint64 *sending = &sessions[session_begin()].sending;
+
+	if (pg_atomic_read_u64(sending) == 0)
+		pg_atomic_write_u64(sending, (uint64) Max(ids_next(database), 1));
+}
+
+void
+sending_end(void)
+{
+	if (my_session != NONE && pg_atomic_read_u64(&sessions[my_session].sending) != 0)
+	{
+		pg_write_barrier();
+		pg_atomic_write_u64(&sessions[my_session].sending, 0);
+	}
+}
+
+int64
+sending_oldest(uint32 database)
+{
+	int64		oldest = ids_next(database);
+
+	for (uint32 i = 0; i < shared->sessions; i++)
+	{
+		int64		sending = (int64) pg_atomic_read_u64(&sessions[i].sending);
+
+		if (sending != 0 && GetPGProcByNumber(i)->databaseId == shared->databases[database].oid)
+			oldest = Min(oldest, sending);
+	}
+	pg_read_barrier();
+	return oldest;
 }
 
 void

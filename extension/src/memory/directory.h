@@ -23,18 +23,34 @@ extern void database_forget(uint32 database);
 /* Frees a forgotten entry when no queue names it any more. */
 extern void database_reclaim(uint32 database);
 
-/* Registers a pair of tables; the same number again returns the entry that is there, with its oids
- * renewed. */
-extern uint32 segment_register(uint32 database, int32 number, Oid messages, Oid events,
-							   bool pending);
+/*
+ * Registers a pair of tables, with the fields of *pair that describe it, database to last_id; the same number again
+ * returns the entry that is there, as it is.  known: what the loader has read, or the marks it began at, take
+ * account of it; otherwise all is read again.
+ */
+extern uint32 segment_register(const Segment *pair, bool known);
 
-/* The transaction that made it has committed. */
-extern void segment_commit(uint32 segment);
+/* What a transaction has done to a segment, applied when it has committed. */
+typedef struct SegmentChange
+{
+	uint32		database;
+	uint32		segment;
+	uint32		generation;
+	SegmentState state;
+	bool		survivors;
+	bool		emptied;
+	bool		counted;
+	int64		first_id;
+	int64		last_id;
+	uint64		finished;		/* counted: Segment.finished before that */
+} SegmentChange;
+
+extern void segment_change(const SegmentChange *change);
 
 /* Frees the entry: its tables were never committed, or are gone. */
 extern void segment_forget(uint32 segment);
 
-/* Entries of a database's segments, but for pending ones, ascending by number, into out;
+/* Entries of a database's segments, but for pending ones, ascending by first_id, into out;
  * returns how many. */
 extern uint32 segment_list(uint32 database, uint32 *out, uint32 max);
 
@@ -44,10 +60,22 @@ extern int64 ids_take(uint32 database, int64 n);
 /* Begins a new block, unless a newer one is in use already. */
 extern void ids_add_block(uint32 database, int64 first, int64 count);
 
+/* The next id that ids_take will give; 0: no block was begun yet. */
+extern int64 ids_next(uint32 database);
+
+/*
+ * Says that this session is about to take ids for messages; until sending_end(), after it has published them or rolled
+ * back.  sending_oldest: no open transaction, and none that is still publishing, has sent a message with a
+ * lower id.
+ */
+extern void sending_begin(uint32 database);
+extern void sending_end(void);
+extern int64 sending_oldest(uint32 database);
+
 /* An entry in state PENDING or LIVE for a queue; *fresh tells that it was made now.  A
- * live one that is there already is returned as it is.  NONE: no room. */
+ * live one that is there already is returned as it is.  NONE: no room.  from: see line_init. */
 extern uint32 queue_register(uint32 database, int32 id, const char *name,
-							 const QueuePolicy *policy, QueueState state, bool empty,
+							 const QueuePolicy *policy, QueueState state, int64 from,
 							 uint32 *generation, bool *fresh);
 
 /* By name, LIVE ones only. */

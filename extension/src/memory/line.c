@@ -48,8 +48,10 @@ set_state(uint32 slot, SlotState state)
 }
 
 void
-line_init(Queue *queue, bool empty)
+line_init(Queue *queue, int64 from)
 {
+	bool		empty = from == ID_INFINITE;
+
 	for (int i = 0; i < BATON_PRIORITIES; i++)
 	{
 		Lane	   *lane = &queue->lanes[i];
@@ -59,7 +61,7 @@ line_init(Queue *queue, bool empty)
 		lane->ready = 0;
 		lane->gaps.count = 0;
 		lane->reading.first = lane->reading.last = ID_INFINITE;
-		lane->loaded = lane->cursor = empty ? ID_INFINITE : 0;
+		lane->loaded = lane->cursor = empty ? ID_INFINITE : Max(from, 1) - 1;
 	}
 	queue->timers = HEAP_NIL;
 	pg_atomic_write_u64(&queue->next_due, PG_INT64_MAX);
@@ -69,17 +71,49 @@ line_init(Queue *queue, bool empty)
 	queue->due_loaded = queue->due_cursor = empty ? baton_now() : PG_INT64_MIN;
 	queue->due_redo = PG_INT64_MAX;
 	queue->parked = !empty;
+	queue->parked_id = from;
+	queue->parked_again = ID_INFINITE;
+	queue->finished_below = queue->marked_below = empty ? 0 : from;
+	queue->left_id = ID_INFINITE;
 	queue->seen_id = 0;
 	queue->seen_xmax = InvalidTransactionId;
 }
 
 void
-lane_leave(Lane *lane, int64 id)
+lane_leave(Queue *queue, int priority, int64 id)
 {
+	Lane	   *lane = &queue->lanes[priority];
+
+	queue->left_id = Min(queue->left_id, id);
 	if (!lane_spilled(lane))
 		lane->loaded = lane->cursor = id - 1;
 	else if (id <= lane->cursor)
 		ranges_add(&lane->gaps, id, id);
+}
+
+void
+lane_leave_gap(Queue *queue, int priority, int64 id)
+{
+	queue->left_id = Min(queue->left_id, id);
+	ranges_add(&queue->lanes[priority].gaps, id, id);
+}
+
+int64
+line_lowest_left(const Queue *queue)
+{
+	int64		lowest = queue->parked_id;
+
+	for (int i = 0; i < BATON_PRIORITIES; i++)
+	{
+		const Lane *lane = &queue->lanes[i];
+
+		if (lane->loaded != ID_INFINITE)
+			lowest = Min(lowest, lane->loaded + 1);
+		if (lane->gaps.count > 0)
+			lowest = Min(lowest, lane->gaps.range[0].first);
+		lowest = Min(lowest, lane->reading.first);
+	}
+	return lowest;
 }
 
 /* Lane list and heap */
@@ -258,6 +292,22 @@ line_condemn(uint32 slot)
 	set_state(slot, SLOT_CONDEMNED);
 }
 
+void
+line_move(uint32 slot)
+{
+	set_state(slot, SLOT_MOVING);
+}
+
+bool
+line_borrow(uint32 slot)
+{
+	if (!line_arrive(slot))
+		return false;
+	slots[slot].flags |= SLOT_BORROWED;
+	set_state(slot, SLOT_MOVING);
+	return true;
+}
+
 /* Keys */
 
 static uint32 *
@@ -410,6 +460,7 @@ line_take_out(uint32 slot)
 		case SLOT_FREE:
 		case SLOT_ARRIVING:
 		case SLOT_SETTLING:
+		case SLOT_MOVING:
 		case SLOT_CONDEMNED:
 		case SLOT_STATES:
 			break;
@@ -456,7 +507,7 @@ line_evict(Queue *queue, uint32 n, int priority, int64 only_above, uint32 *out)
 			if (slot == NONE || (i == priority && slots[slot].id <= only_above))
 				break;
 			lane_unlink(slot);
-			lane_leave(lane, slots[slot].id);
+			lane_leave(queue, i, slots[slot].id);
 			slot_hash_remove(slot);
 			set_state(slot, SLOT_FREE);
 			out[taken++] = slot;

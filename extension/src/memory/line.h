@@ -12,6 +12,9 @@
  *	  claimed  -> ready, delayed	line_take_out, then line_ready or line_delay
  *	  claimed  -> condemned			line_take_out, then line_condemn
  *	  settling -> ready, delayed, claimed	line_ready, line_delay, line_claim
+ *	  ready, blocked, delayed -> moving		line_take_out, then line_move
+ *	  (free)   -> moving			line_borrow
+ *	  moving   -> ready, delayed	line_ready, line_delay
  *	  any but free -> free			line_take_out, then line_free
  *
  * All functions need the queue's lock, exclusively, unless they say otherwise; none
@@ -41,15 +44,18 @@ lane_limit(const Lane *lane)
 	return limit;
 }
 
-/* A new entry: everything empty, each lane spilled from the beginning, so that the
- * loader reads it; empty = true: there is nothing in the log. */
-extern void line_init(Queue *queue, bool empty);
+/* A new entry: everything empty, each lane spilled from id `from` on, so that the
+ * loader reads it; ID_INFINITE: there is nothing in the log. */
+extern void line_init(Queue *queue, int64 from);
 
 /*
  * Message `id` of the lane stays in, or goes back to, the log: sets the marks so that the
  * loader will read it again.
  */
-extern void lane_leave(Lane *lane, int64 id);
+extern void lane_leave(Queue *queue, int priority, int64 id);
+
+/* The same where the loader may have it brought in already, so the lane's marks don't tell. */
+extern void lane_leave_gap(Queue *queue, int priority, int64 id);
 
 /* The loader has read a message's row and is still asking whether it is finished: the slot, filled in, is in
  * the hash only.  False, and nothing done, if the message has a slot already. */
@@ -76,6 +82,14 @@ extern uint32 line_pop(Queue *queue);
 extern void line_claim(uint32 slot, TimestampTz due, Wakes *wakes);
 extern void line_settle(uint32 slot, uint32 settler);
 extern void line_condemn(uint32 slot);
+
+/* Its row is being copied to another segment.  borrow: a slot that is not in use, filled in; false, and nothing
+ * done, if the message has a slot. */
+extern void line_move(uint32 slot);
+extern bool line_borrow(uint32 slot);
+
+/* Lowest id that may be unfinished and has no slot; ID_INFINITE: none. */
+extern int64 line_lowest_left(const Queue *queue);
 
 /* Unlinks a slot from wherever its state says it is. */
 extern void line_take_out(uint32 slot);

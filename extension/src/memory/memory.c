@@ -149,14 +149,25 @@ init_shared(Size size)
 		pg_atomic_init_u64(&queues[i].received_at, 0);
 	}
 	for (uint32 i = 0; i < shared->sessions; i++)
+	{
 		pg_atomic_init_u32(&sessions[i].generation, 0);
+		pg_atomic_init_u64(&sessions[i].sending, 0);
+	}
+	for (uint32 i = 0; i < MAX_SEGMENTS; i++)
+	{
+		pg_atomic_init_u64(&segments[i].sent, 0);
+		pg_atomic_init_u64(&segments[i].finished, 0);
+	}
 	for (uint32 i = 0; i < shared->outcomes; i++)
 		outcomes[i].next = i + 1 < shared->outcomes ? i + 1 : NONE;
 	for (int i = 0; i < MAX_DATABASES; i++)
 	{
 		pg_atomic_init_u32(&shared->databases[i].open_segment, NONE);
+		pg_atomic_init_u32(&shared->databases[i].survivor_segment, NONE);
 		pg_atomic_init_u32(&shared->databases[i].keeper_wanted, 0);
 		pg_atomic_init_u32(&shared->databases[i].reload, 0);
+		pg_atomic_init_u32(&shared->databases[i].recount, 0);
+		pg_atomic_init_u32(&shared->databases[i].purged, 0);
 		SpinLockInit(&shared->databases[i].ids_mutex);
 	}
 	shared->quarantine = inflight_begin_life();

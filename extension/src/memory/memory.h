@@ -17,6 +17,7 @@
  *	  CLAIMED   the timers, under the end of the lease; nowhere while the transaction that
  *	            claimed is open (an open transaction is its own lease)
  *	  SETTLING  nowhere: it belongs to the transaction that settles it
+ *	  MOVING    nowhere: it belongs to the transaction that moves its row to another segment
  *	  CONDEMNED nowhere: a budget is used up; it belongs to the keeper, who declares it dead
  *
  * The moves between states are functions of line.c; no other code assigns Slot.state.
@@ -30,6 +31,7 @@
 #include "core/heap.h"
 #include "core/policy.h"
 #include "core/ranges.h"
+#include "core/segment.h"
 #include "port/atomics.h"
 #include "storage/itemptr.h"
 #include "storage/latch.h"
@@ -55,6 +57,7 @@ typedef enum SlotState
 	SLOT_DELAYED,
 	SLOT_CLAIMED,
 	SLOT_SETTLING,
+	SLOT_MOVING,
 	SLOT_CONDEMNED,
 	SLOT_STATES
 } SlotState;
@@ -63,6 +66,7 @@ typedef enum SlotState
 								 * is settled or released */
 #define SLOT_DETACHED 0x02		/* the claim is not bound to a session */
 #define SLOT_IN_HEAP 0x04		/* READY: in the lane's heap, not its list */
+#define SLOT_BORROWED 0x20		/* MOVING: it was taken for the move only */
 #define SLOT_ORPHAN 0x10		/* SETTLING: the transaction that claimed has rolled back meanwhile, so the
 								 * claim ends if the settling is undone */
 #define SLOT_UNRECORDED 0x08	/* its last claim ended without its holder, and the log does not say so yet: the
@@ -174,6 +178,21 @@ typedef struct Queue
 	TimestampTz due_redo;		/* a pass is running and what is due from here on has to be read
 								 * again; PG_INT64_MAX: nothing */
 	bool		parked;			/* some messages may be in the log only, until they are nearly due */
+	int64		parked_id;		/* none of those has a lower id; ID_INFINITE: there are none */
+	int64		parked_again;	/* the same for those left to the log since the loader's pass began */
+
+	/* Messages below are finished: see queue/marks.c. */
+	int64		finished_below;
+	int64		marked_below;	/* as baton.queue_mark has it; written and read by the keeper only */
+	int64		left_id;		/* lowest id left to the log since the keeper's last look */
+
+	/* How many messages are unfinished, in memory and in the log: see queue/depth.c. */
+	int64		unfinished;		/* sent less finished since the entry was made, and what was counted of before */
+	int64		finished_before;	/* of those sent before the server started, finished since */
+	bool		counted;		/* those of before are in `unfinished` */
+	TimestampTz counted_at;		/* those that had expired by then are not */
+	int64		watch_id;		/* somebody is about to purge up to here */
+	int64		unfinished_above;	/* like `unfinished`, of ids above watch_id only */
 
 	/* Waiters: bits in BatonShared.waiters, one a session. */
 	uint32		waiting;		/* bits set */
@@ -209,16 +228,35 @@ typedef struct KeyEntry
 typedef struct Session
 {
 	pg_atomic_uint32 generation;
+	pg_atomic_uint64 sending;	/* its open transaction has sent nothing below this id; 0: nothing at all.
+								 * Written by the backend itself, before it takes an id and after it
+								 * has published */
 } Session;
 
+/*
+ * A pair of tables.  Under the directory lock unless noted; database, number, messages, events are fixed while it is
+ * used.  Read unlocked by who has a lock on its tables, or a message in it that is not finished.
+ */
 typedef struct Segment
 {
-	bool		used;			/* all under the directory lock; fixed while used, but for pending */
+	bool		used;
 	bool		pending;		/* made by a transaction that is still open */
 	uint32		database;
 	int32		number;
 	Oid			messages;
 	Oid			events;
+	SegmentState state;
+	bool		survivors;		/* takes what compaction moves out of others */
+	uint32		generation;		/* rises when it is emptied or forgotten */
+	int64		first_id;		/* none in it is lower */
+	int64		last_id;		/* none in it is higher; ID_INFINITE unless closed */
+	bool		whole;			/* it was opened in this life of the server, so `sent` has all its messages */
+	uint64		counted_finished;	/* `finished` when it was last counted */
+	uint32		counts;			/* how often it has been counted: see log/registry.h */
+	TimestampTz not_before;		/* when cleanup looks at it again; written by who is at it, who has the lock
+								 * of maintenance */
+	pg_atomic_uint64 sent;		/* messages of it published since it is used; unlocked */
+	pg_atomic_uint64 finished;	/* and finished; unlocked */
 } Segment;
 
 /*
@@ -231,15 +269,20 @@ typedef struct Database
 	Oid			extension;		/* which installation; another one is another entry */
 	uint32		generation;		/* rises when the entry is freed */
 	pg_atomic_uint32 open_segment;	/* index, NONE: none yet; read unlocked */
+	pg_atomic_uint32 survivor_segment;	/* the open one for survivors */
 
 	int32		keeper_pid;		/* 0: none */
 	uint32		keeper_session; /* NONE: none; read unlocked, to set its latch */
 	pg_atomic_uint32 keeper_wanted; /* somebody has work for it; also when there is none */
 	pg_atomic_uint32 reload;	/* tables were found that the loader doesn't know; unlocked */
+	int32		cleaner_pid;	/* its worker for maintenance, 0: none */
+	pg_atomic_uint32 purged;	/* slots of purged messages are to be freed; unlocked */
+	pg_atomic_uint32 recount;	/* something happened that may have finished messages in the log; unlocked */
 
 	slock_t		ids_mutex;
 	int64		next_id;		/* under ids_mutex */
 	int64		id_ceiling;
+	int64		first_own_id;	/* no message sent since the server started has a lower id; 0: none was sent */
 
 	uint32		outcomes_head;	/* outcome lock: what the keeper has to write, oldest first */
 	uint32		outcomes_tail;
@@ -258,6 +301,7 @@ typedef struct Outcome
 	uint32		generation;
 	int64		message_id;
 	uint16		segment;
+	uint32		segment_generation;
 	uint8		action;			/* EventAction */
 	bool		dead;			/* a budget was used up: `dead` follows */
 	int32		queue_id;

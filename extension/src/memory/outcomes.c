@@ -60,6 +60,19 @@ outcome_death_pending(uint32 database, int64 message_id)
 	return i != NONE;
 }
 
+bool
+outcome_pending_for(uint32 database, uint32 segment)
+{
+	uint32		i;
+
+	LWLockAcquire(outcome_lock(), LW_SHARED);
+	for (i = shared->databases[database].outcomes_head; i != NONE; i = outcomes[i].next)
+		if (outcomes[i].segment == segment)
+			break;
+	LWLockRelease(outcome_lock());
+	return i != NONE;
+}
+
 void
 outcomes_drop(uint32 database, uint32 n)
 {

@@ -18,6 +18,7 @@
 #include "queue/admin.h"
 #include "queue/record.h"
 #include "queue/resolve.h"
+#include "queue/segments.h"
 
 static void
 check_at_least(const char *what, int64 value, int64 least)
@@ -39,6 +40,9 @@ check_policy(const QueuePolicy *policy)
 	if (policy->backoff < 0 || policy->backoff_max < policy->backoff)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("backoff must not be negative, nor longer than backoff_max")));
+	if (policy->retention < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("retention must not be negative")));
 	if (policy->lease <= 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("lease must be longer than zero")));
@@ -73,14 +77,14 @@ queue_create(const char *name, const QueuePolicy *policy, bool if_not_exists)
 	}
 	xact_reserve_ddl();
 	ddl.id = definition.id;
-	ddl.queue = queue_register(database, definition.id, name, policy, QUEUE_PENDING, true,
+	ddl.queue = queue_register(database, definition.id, name, policy, QUEUE_PENDING, ID_INFINITE,
 							   &ddl.generation, &fresh);
 	if (ddl.queue == NONE)
 	{
 		/* places of dropped queues may not have been taken back yet */
 		sweep_dropped(database);
-		ddl.queue = queue_register(database, definition.id, name, policy, QUEUE_PENDING, true,
-								   &ddl.generation, &fresh);
+		ddl.queue = queue_register(database, definition.id, name, policy, QUEUE_PENDING,
+								   ID_INFINITE, &ddl.generation, &fresh);
 	}
 	if (ddl.queue == NONE)
 		ereport(ERROR,
@@ -107,6 +111,10 @@ apply_change(QueuePolicy *policy, const PolicyChange *change)
 		policy->lease = change->value.lease;
 	if (change->key_in_flight)
 		policy->key_in_flight = change->value.key_in_flight;
+	if (change->retention)
+		policy->retention = change->value.retention;
+	if (change->purged_id)
+		policy->purged_id = Max(policy->purged_id, change->value.purged_id);
 	if (change->paused)
 		policy->paused = change->value.paused;
 }
@@ -140,6 +148,29 @@ queue_alter(const char *name, const PolicyChange *change)
 	ddl.id = definition.id;
 	ddl.policy = definition.policy;
 	xact_add_ddl(&ddl);
+}
+
+/*
+ * Up to the last id that has been given out.  What is sent from now on is counted apart, as it will be all that
+ * there is.
+ */
+void
+queue_purge(const char *name)
+{
+	uint32		database = baton_database();
+	PolicyChange change = {.purged_id = true};
+	QueueRef	ref;
+
+	PreventCommandIfReadOnly("baton.purge_queue()");
+	lock_queue(name);
+	ref = resolve_queue(name);
+	(void) next_ids(database, 1);	/* there is a block of ids */
+	LWLockAcquire(queue_lock(ref.queue), LW_EXCLUSIVE);
+	change.value.purged_id = ids_next(database) - 1;
+	queues[ref.queue].watch_id = change.value.purged_id;
+	queues[ref.queue].unfinished_above = 0;
+	LWLockRelease(queue_lock(ref.queue));
+	queue_alter(name, &change);
 }
 
 void
@@ -190,6 +221,14 @@ commit_alter(const PendingDdl *ddl)
 	if (queues[queue].state == QUEUE_LIVE && queues[queue].database == ddl->database &&
 		queues[queue].id == ddl->id)
 	{
+		if (ddl->policy.purged_id != queues[queue].policy.purged_id)
+		{
+			queues[queue].unfinished = queues[queue].unfinished_above;
+			queues[queue].counted = true;
+			pg_atomic_write_u32(&shared->databases[ddl->database].purged, 1);
+			keeper_wake(ddl->database);
+		}
+		pg_atomic_write_u32(&shared->databases[ddl->database].recount, 1);
 		queues[queue].policy = ddl->policy;
 		waiters_wake(queue, queues[queue].count[SLOT_READY], &wakes);
 	}
@@ -207,6 +246,7 @@ commit_drop(const PendingDdl *ddl)
 		return;
 	generation = queues[queue].generation;
 	queue_retire(queue, generation);
+	pg_atomic_write_u32(&shared->databases[ddl->database].recount, 1);
 	if (!queue_reclaim(queue, generation + 1))
 		keeper_wake(ddl->database);
 }
@@ -228,14 +268,6 @@ ddl_commit(const PendingDdl *ddl, uint32 n)
 			case DDL_DROP:
 				commit_drop(&ddl[i]);
 				break;
-			case DDL_SEGMENT:
-				if (segments[ddl[i].queue].used && segments[ddl[i].queue].database == ddl[i].database)
-				{
-					segment_commit(ddl[i].queue);
-					pg_atomic_write_u32(&shared->databases[ddl[i].database].open_segment,
-										ddl[i].queue);
-				}
-				break;
 		}
 	}
 }
@@ -250,8 +282,5 @@ ddl_undo(const PendingDdl *ddl, uint32 n)
 			queue_retire(ddl[i].queue, ddl[i].generation);
 			queue_reclaim(ddl[i].queue, ddl[i].generation + 1);
 		}
-		else if (ddl[i].kind == DDL_SEGMENT && segments[ddl[i].queue].pending &&
-				 segments[ddl[i].queue].database == ddl[i].database)
-			segment_forget(ddl[i].queue);
 	}
 }

@@ -21,6 +21,8 @@ typedef struct PolicyChange
 	bool		lease;
 	bool		key_in_flight;
 	bool		paused;
+	bool		retention;
+	bool		purged_id;
 } PolicyChange;
 
 /* Raises 42710 queue exists, 22023 bad values, 53400 too many queues. */
@@ -28,6 +30,9 @@ extern void queue_create(const char *name, const QueuePolicy *policy, bool if_no
 
 /* Raises 42704 no such queue, 22023 bad values. */
 extern void queue_alter(const char *name, const PolicyChange *change);
+
+/* Gives up all messages with ids that have been given out so far, at commit.  Raises 42704 no such queue. */
+extern void queue_purge(const char *name);
 extern void queue_drop(const char *name, bool if_exists);
 
 /* Callbacks' parts; they raise nothing. */

@@ -31,10 +31,39 @@ delayed_full(const Queue *queue)
 	return queue->count[SLOT_DELAYED] >= shared->window / 4;
 }
 
+bool
+is_over(const Slot *s, TimestampTz now)
+{
+	return (s->expires_at != 0 && s->expires_at <= now) ||
+		   s->id <= queues[s->queue].policy.purged_id;
+}
+
+/* What was purged has been taken off the number already; what had expired when it was counted is not in it. */
 void
-due_leave(Queue *queue, TimestampTz due)
+count_finished(const Slot *s)
+{
+	Queue	   *queue = &queues[s->queue];
+	int64		own = shared->databases[s->database].first_own_id;
+	bool		before = own == 0 || s->id < own;
+
+	pg_atomic_fetch_add_u64(&segments[s->segment].finished, 1);
+	if (s->id <= queue->policy.purged_id ||
+		(before && s->expires_at != 0 && s->expires_at <= queue->counted_at))
+		return;
+	queue->unfinished--;
+	if (s->id > queue->watch_id)
+		queue->unfinished_above--;
+	if (before)
+		queue->finished_before++;
+}
+
+void
+due_leave(Queue *queue, int64 id, TimestampTz due)
 {
 	queue->parked = true;
+	queue->parked_id = Min(queue->parked_id, id);
+	queue->parked_again = Min(queue->parked_again, id);
+	queue->left_id = Min(queue->left_id, id);
 	if (queue->due_cursor != queue->due_loaded)
 	{
 		if (due <= queue->due_cursor)
@@ -50,7 +79,12 @@ slot_return(uint32 slot, TimestampTz due, bool in_log, TimestampTz now, Wakes *w
 	Slot	   *s = &slots[slot];
 	Queue	   *queue = &queues[s->queue];
 
-	if (due <= now)
+	if (s->id <= queue->policy.purged_id)
+	{
+		count_finished(s);
+		line_free(slot);
+	}
+	else if (due <= now)
 	{
 		line_ready(slot);
 		waiters_wake(s->queue, 1, wakes);
@@ -58,7 +92,7 @@ slot_return(uint32 slot, TimestampTz due, bool in_log, TimestampTz now, Wakes *w
 	else if (in_log && !(s->flags & SLOT_HOLDS_KEY) &&
 			 (due > now + PARK_HORIZON || delayed_full(queue)))
 	{
-		due_leave(queue, due);
+		due_leave(queue, s->id, due);
 		line_free(slot);
 	}
 	else
@@ -128,6 +162,7 @@ fill_outcome(Outcome *o, uint32 slot, EndReason reason, int sqlstate, const char
 	o->generation = s->generation;
 	o->message_id = s->id;
 	o->segment = s->segment;
+	o->segment_generation = segments[s->segment].generation;
 	o->action = action_of(reason);
 	o->attempt = s->failures + s->crashes + 1;
 	o->at = now;

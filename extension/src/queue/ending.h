@@ -44,8 +44,14 @@ extern int64 retry_delay(const Queue *queue, int tries);
 extern void slot_return(uint32 slot, TimestampTz due, bool in_log, TimestampTz now,
 						Wakes *wakes);
 
-/* Remembers in the marks that something due at `due` is only in the log. */
-extern void due_leave(Queue *queue, TimestampTz due);
+/* Remembers in the marks that message `id`, due at `due`, is only in the log. */
+extern void due_leave(Queue *queue, int64 id, TimestampTz due);
+
+/* Whether a message is of no interest any more, unless somebody holds it: it has expired, or was purged. */
+extern bool is_over(const Slot *s, TimestampTz now);
+
+/* Counts that a message is finished, for ever; under its queue's lock. */
+extern void count_finished(const Slot *s);
 
 /* Whether the queue has as many delayed messages in memory as it may. */
 extern bool delayed_full(const Queue *queue);

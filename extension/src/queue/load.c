@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "miscadmin.h"
@@ -18,6 +19,7 @@
 #include "memory/slots.h"
 #include "memory/waiters.h"
 #include "queue/ending.h"
+#include "queue/history.h"
 #include "queue/load.h"
 
 #define LOAD_CHUNK 1000			/* rows read in one go */
@@ -31,6 +33,7 @@ typedef struct Pass
 	uint32		queue;
 	uint32		generation;
 	int32		queue_id;
+	int64		finished_below;	/* nothing below is read */
 	TransactionId seen_xmax;	/* of the snapshot that reads the rows */
 	uint32		nsegments;
 	uint32		segment[MAX_SEGMENTS];
@@ -107,6 +110,8 @@ begin_pass(Pass *pass)
 	pass->nsegments = segment_list(pass->database, pass->segment, MAX_SEGMENTS);
 	snapshot = begin_read();
 	pass->seen_xmax = snapshot->xmax;
+	for (uint32 i = 0; i < pass->nsegments; i++)
+		history_look(pass->segment[i]);
 	return snapshot;
 }
 
@@ -145,6 +150,7 @@ post_crash(uint32 slot, const Suspect *suspect, bool dead, TimestampTz now)
 		.generation = s->generation,
 		.message_id = s->id,
 		.segment = s->segment,
+		.segment_generation = segments[s->segment].generation,
 		.action = EVENT_VANISHED,
 		.dead = dead,
 		.queue_id = queue->id,
@@ -195,9 +201,15 @@ place(uint32 slot, const Found *found, const EventRow *event, TimestampTz now, W
 	Queue	   *queue = &queues[s->queue];
 	TimestampTz due = event ? event->deliver_at : found->head.deliver_at;
 
-	if ((event && log_event_is_terminal(event->action)) ||
-		(s->expires_at != 0 && s->expires_at <= now))
+	if (event && event->action == EVENT_MOVED)
 	{
+		line_free(slot);		/* the row is elsewhere; who moved it has placed it */
+		return false;
+	}
+	if ((event && log_event_is_terminal(event->action)) || is_over(s, now))
+	{
+		if (!event || !log_event_is_terminal(event->action))
+			count_finished(s);
 		inflight_acquit(slot);	/* it may have been in flight at a crash, its end just committed */
 		line_free(slot);
 		return false;
@@ -217,7 +229,7 @@ place(uint32 slot, const Found *found, const EventRow *event, TimestampTz now, W
 	}
 	if (!(s->flags & SLOT_HOLDS_KEY) && (due > now + PARK_HORIZON || delayed_full(queue)))
 	{
-		due_leave(queue, due);
+		due_leave(queue, s->id, due);
 		line_free(slot);
 	}
 	else
@@ -286,14 +298,18 @@ arrive(const Pass *pass, const Found *found, int n, uint32 *slot_of)
 	return done;
 }
 
-static bool
-latest_event(uint32 segment, int64 id, Snapshot snapshot, EventRow *out)
+/* The latest events of messages that are in one segment. */
+static void
+latest_events(const Found *found, int n, Snapshot snapshot, bool *has_event, EventRow *events)
 {
-	Relation	rel = table_open(segments[segment].events, AccessShareLock);
-	bool		found = log_latest_event(rel, id, snapshot, false, out);
+	Relation	rel = table_open(segments[found->segment].events, AccessShareLock);
+	int64	   *ids = palloc(n * sizeof(int64));
 
+	for (int i = 0; i < n; i++)
+		ids[i] = found[i].head.id;
+	log_latest_events(rel, ids, n, snapshot, has_event, events);
+	pfree(ids);
 	table_close(rel, NoLock);
-	return found;
 }
 
 /*
@@ -311,10 +327,12 @@ bring_in(const Pass *pass, const Found *found, int n, Snapshot *snapshot)
 	int			done = arrive(pass, found, n, slot_of);
 
 	*snapshot = renew(*snapshot);
-	for (int i = 0; i < done; i++)
-		if (slot_of[i] != NONE)
-			has_event[i] =
-				latest_event(found[i].segment, found[i].head.id, *snapshot, &events[i]);
+	for (int i = 0, run; i < done; i += run)
+	{
+		for (run = 1; i + run < done && found[i + run].segment == found[i].segment; run++)
+			;
+		latest_events(found + i, run, *snapshot, has_event + i, events + i);
+	}
 
 	BATON_POINT("load-before-place");
 	now = baton_now();
@@ -346,33 +364,64 @@ compare_found(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* The first `limit` rows of a lane with after < id <= upto, over all segments, by id. */
+/* Rows of a segment with after < id <= upto: by the ids that are known, else by the index. */
+static int
+read_segment(Relation rel, uint32 segment, const Pass *pass, int priority, int64 after,
+			 int64 upto, int limit, Snapshot snapshot, MessageHead *heads)
+{
+	int			known;
+	const int64 *ids = history_unfinished(segment, &known);
+	int			n = 0;
+
+	if (ids == NULL)
+		return log_scan_lane(rel, pass->queue_id, priority, after, upto, limit, snapshot, heads);
+	for (int i = 0; i < known && n < limit; i++)
+		if (ids[i] > after && ids[i] <= upto)
+			n += log_scan_lane(rel, pass->queue_id, priority, ids[i] - 1, ids[i], 1, snapshot,
+							   heads + n);
+	return n;
+}
+
+/*
+ * The first `limit` rows of a lane with after < id <= upto, over all segments, by id.  Segments come by their
+ * first ids, so when enough is found, those that begin later needn't be read.
+ */
 static int
 read_lane(const Pass *pass, int priority, int64 after, int64 upto, int limit,
 		  Snapshot snapshot, Found **out)
 {
 	MessageHead *heads = palloc(limit * sizeof(MessageHead));
-	Found	   *found = palloc(limit * sizeof(Found));
+	Found	   *found = palloc(2 * limit * sizeof(Found));
 	int			n = 0;
 
+	after = Max(after, pass->finished_below - 1);
 	for (uint32 i = 0; i < pass->nsegments; i++)
 	{
-		Relation	rel = table_open(segments[pass->segment[i]].messages, AccessShareLock);
-		int			more = log_scan_lane(rel, pass->queue_id, priority, after, upto, limit,
-										 snapshot, heads);
+		uint32		segment = pass->segment[i];
+		Relation	rel;
+		int			more;
 
-		table_close(rel, NoLock);
+		if (!history_may_have(segment, after, upto))
+			continue;
+		rel = try_relation_open(segments[segment].messages, AccessShareLock);
+		if (rel == NULL)		/* dropped by hand */
+			continue;
+		more = read_segment(rel, segment, pass, priority, after, upto, limit, snapshot, heads);
+		relation_close(rel, NoLock);
 		if (more == 0)
 			continue;
-		found = repalloc(found, (n + more) * sizeof(Found));
 		for (int j = 0; j < more; j++)
-			found[n++] = (Found) {heads[j], pass->segment[i]};
-	}
-	if (pass->nsegments > 1)
+			found[n++] = (Found) {heads[j], segment};
 		qsort(found, n, sizeof(Found), compare_found);
+		if (n >= limit)
+		{
+			n = limit;
+			upto = found[n - 1].head.id;
+		}
+	}
 	pfree(heads);
 	*out = found;
-	return Min(n, limit);
+	return n;
 }
 
 /*
@@ -538,28 +587,46 @@ load_lane(Pass *pass, int priority)
 
 /* Parked messages, by time */
 
+/* False: dropped by hand. */
+static bool
+open_pair(const Segment *segment, Relation *messages, Relation *events)
+{
+	*messages = try_relation_open(segment->messages, AccessShareLock);
+	if (*messages == NULL)
+		return false;
+	*events = try_relation_open(segment->events, AccessShareLock);
+	if (*events == NULL)
+		relation_close(*messages, NoLock);
+	return *events != NULL;
+}
+
 /* Up to LOAD_CHUNK rows with after < due <= upto, after the first `skip` of each segment. */
 static int
 read_due(const Pass *pass, TimestampTz after, TimestampTz upto, int skip, Snapshot snapshot,
-		 Found **out, TimestampTz *last)
+		 Found **out, TimestampTz *last, bool *any)
 {
 	MessageHead *heads = palloc(LOAD_CHUNK * sizeof(MessageHead));
 	DueEvent   *due = palloc(LOAD_CHUNK * sizeof(DueEvent));
 	Found	   *found = palloc(2 * LOAD_CHUNK * pass->nsegments * sizeof(Found));
-	int			n = 0;
+	int			n = 0;			/* may stay 0 though rows were read, all of them finished */
 	int			most = 0;
 
 	*last = upto;
 	for (uint32 i = 0; i < pass->nsegments; i++)
 	{
 		const Segment *segment = &segments[pass->segment[i]];
-		Relation	messages = table_open(segment->messages, AccessShareLock);
-		Relation	events = table_open(segment->events, AccessShareLock);
-		int			k = log_scan_due_messages(messages, pass->queue_id, after, upto, skip,
-											  LOAD_CHUNK, snapshot, heads);
+		Relation	messages;
+		Relation	events;
+		int			k;
 
+		if (!history_may_have(pass->segment[i], pass->finished_below - 1, ID_INFINITE) ||
+			!open_pair(segment, &messages, &events))
+			continue;
+		k = log_scan_due_messages(messages, pass->queue_id, after, upto, skip, LOAD_CHUNK,
+								  snapshot, heads);
 		for (int j = 0; j < k; j++)
-			found[n++] = (Found) {heads[j], pass->segment[i]};
+			if (heads[j].id >= pass->finished_below)
+				found[n++] = (Found) {heads[j], pass->segment[i]};
 		if (k == LOAD_CHUNK)
 			*last = Min(*last, heads[k - 1].deliver_at);
 		most = Max(most, k);
@@ -567,7 +634,7 @@ read_due(const Pass *pass, TimestampTz after, TimestampTz upto, int skip, Snapsh
 		k = log_scan_due_events(events, pass->queue_id, after, upto, skip, LOAD_CHUNK, snapshot,
 								due);
 		for (int j = 0; j < k; j++)
-			for (int p = BATON_PRIORITIES; p-- > 0;)
+			for (int p = BATON_PRIORITIES; p-- > 0 && due[j].message_id >= pass->finished_below;)
 				if (log_scan_lane(messages, pass->queue_id, p, due[j].message_id - 1,
 								  due[j].message_id, 1, snapshot, heads) == 1)
 				{
@@ -583,7 +650,8 @@ read_due(const Pass *pass, TimestampTz after, TimestampTz upto, int skip, Snapsh
 	pfree(heads);
 	pfree(due);
 	*out = found;
-	return most == 0 ? 0 : n;
+	*any = most > 0;
+	return n;
 }
 
 /* Brings all in that read_due finds in (after, upto].  False: slots ran out. */
@@ -593,14 +661,15 @@ read_due_range(Pass *pass, TimestampTz after, TimestampTz upto)
 	Snapshot	rows = begin_pass(pass);
 	Snapshot	events = RegisterSnapshot(GetLatestSnapshot());
 	bool		enough = true;
+	bool		any = true;
 	TimestampTz last;
 	Found	   *found;
 	int			n;
 
-	for (int skip = 0; enough; skip += LOAD_CHUNK)
+	for (int skip = 0; enough && any; skip += LOAD_CHUNK)
 	{
 		CHECK_FOR_INTERRUPTS();
-		n = read_due(pass, after, upto, skip, rows, &found, &last);
+		n = read_due(pass, after, upto, skip, rows, &found, &last, &any);
 		for (int i = 0; i < n && enough; i += LOAD_CHUNK)
 		{
 			int			k = Min(n - i, LOAD_CHUNK);
@@ -608,8 +677,6 @@ read_due_range(Pass *pass, TimestampTz after, TimestampTz upto)
 			enough = bring_in(pass, found + i, k, &events) == k;
 		}
 		pfree(found);
-		if (n == 0)
-			break;
 	}
 	UnregisterSnapshot(events);
 	end_read(rows);
@@ -623,8 +690,9 @@ peek_due(const Pass *pass, TimestampTz after, TimestampTz upto)
 	Snapshot	snapshot = begin_read();
 	Found	   *found;
 	TimestampTz last;
+	bool		any;
 
-	read_due(pass, after, upto, 0, snapshot, &found, &last);
+	read_due(pass, after, upto, 0, snapshot, &found, &last, &any);
 	pfree(found);
 	end_read(snapshot);
 	return last;
@@ -637,8 +705,9 @@ any_due(const Pass *pass, TimestampTz after)
 	Snapshot	snapshot = begin_read();
 	Found	   *found;
 	TimestampTz last;
-	bool		any = read_due(pass, after, PG_INT64_MAX, 0, snapshot, &found, &last) > 0;
+	bool		any;
 
+	read_due(pass, after, PG_INT64_MAX, 0, snapshot, &found, &last, &any);
 	pfree(found);
 	end_read(snapshot);
 	return any;
@@ -671,6 +740,7 @@ load_due(Pass *pass, TimestampTz now)
 		queue->due_cursor = cursor;
 		queue->due_redo = PG_INT64_MAX;
 		queue->parked = false;	/* unless somebody says so from now on, or more is found */
+		queue->parked_again = ID_INFINITE;
 	}
 	LWLockRelease(queue_lock(pass->queue));
 	if (!same)
@@ -686,6 +756,8 @@ load_due(Pass *pass, TimestampTz now)
 			queue->due_redo = Min(queue->due_redo, from + 1);
 		queue->due_loaded = queue->due_cursor = Min(cursor, queue->due_redo - 1);
 		queue->due_redo = PG_INT64_MAX;
+		if (!more_later && queue->due_loaded >= until)
+			queue->parked_id = queue->parked_again;
 		queue->parked |= more_later || queue->due_loaded < until;
 		enough = enough && queue->due_loaded > from;
 	}
@@ -704,6 +776,8 @@ load_queue(uint32 database, uint32 queue, Pass *pass)
 	LWLockAcquire(queue_lock(queue), LW_SHARED);
 	pass->generation = queues[queue].generation;
 	pass->queue_id = queues[queue].id;
+	pass->finished_below =
+		Max(queues[queue].finished_below, queues[queue].policy.purged_id + 1);
 	LWLockRelease(queue_lock(queue));
 	pass->nsegments = segment_list(database, pass->segment, MAX_SEGMENTS);
 	for (int p = BATON_PRIORITIES; p-- > 0;)
@@ -781,6 +855,9 @@ load_again(uint32 database)
 		{
 			for (int p = 0; p < BATON_PRIORITIES; p++)
 				queues[q].lanes[p].loaded = queues[q].lanes[p].cursor = 0;
+			queues[q].finished_below = queues[q].marked_below = 0;
+			queues[q].parked_id = 0;
+			queues[q].counted = false;
 			queues[q].due_loaded = queues[q].due_cursor = PG_INT64_MIN;
 			queues[q].due_redo = PG_INT64_MAX;
 			queues[q].parked = true;

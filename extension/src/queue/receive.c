@@ -69,8 +69,9 @@ may_hand_out(uint32 slot, TimestampTz now, Wakes *wakes)
 	Slot	   *s = &slots[slot];
 	Queue	   *queue = &queues[s->queue];
 
-	if (s->expires_at != 0 && s->expires_at <= now)
+	if (is_over(s, now))
 	{
+		count_finished(s);
 		/* who gives a key back lets the next one go, and that may be waiting for this one */
 		(void) key_acquire(slot, queue->policy.key_in_flight);
 		line_free(slot);

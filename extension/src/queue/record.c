@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "miscadmin.h"
@@ -52,7 +53,16 @@ append_outcome(uint32 database, const Outcome *o)
 	EventRow	rows[2];
 	int			n = o->dead ? 2 : 1;
 	int64		id = next_ids(database, n);
-	Relation	rel = table_open(segments[o->segment].events, RowExclusiveLock);
+	Relation	rel = try_relation_open(segments[o->segment].events, RowExclusiveLock);
+
+	if (rel == NULL)
+		return;					/* dropped by hand */
+	/* emptied: the message was finished, and its retention is over */
+	if (segments[o->segment].generation != o->segment_generation)
+	{
+		relation_close(rel, RowExclusiveLock);
+		return;
+	}
 
 	fill_event(&rows[0], o, (EventAction) o->action);
 	rows[0].id = id;
@@ -84,6 +94,7 @@ finish_outcome(uint32 database, const Outcome *o)
 		if (o->dead && s->state == SLOT_CONDEMNED)
 		{
 			inflight_acquit(o->slot);
+			count_finished(s);
 			line_free(o->slot);
 		}
 		else if (s->state == SLOT_DELAYED && s->due == o->deliver_at)
@@ -227,8 +238,10 @@ sweep_queue(uint32 queue, uint32 generation)
 		/* a settling one belongs to its transaction, an arriving one to the loader; they free it */
 		if (slot_lock(&lock, i) && s->queue == queue &&
 			queues[queue].state == QUEUE_DROPPED && queues[queue].generation == generation &&
-			s->state != SLOT_SETTLING && s->state != SLOT_ARRIVING)
+			s->state != SLOT_SETTLING && s->state != SLOT_ARRIVING &&
+			s->state != SLOT_MOVING)
 		{
+			pg_atomic_fetch_add_u64(&segments[s->segment].finished, 1);
 			line_take_out(i);
 			inflight_clear(i);
 			suspect_end(i);

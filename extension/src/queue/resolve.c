@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "mb/pg_wchar.h"
@@ -18,11 +17,10 @@
 #include "utils/snapmgr.h"
 
 #include "log/definition.h"
+#include "log/registry.h"
 #include "log/schema.h"
-#include "log/segment.h"
 #include "memory/directory.h"
 #include "queue/admin.h"
-#include "queue/load.h"
 #include "queue/resolve.h"
 #include "queue/xact.h"
 
@@ -75,100 +73,7 @@ baton_database_if_any(void)
 	return schema == NULL ? NONE : database_entry(schema);
 }
 
-/* Segments */
-
-static void
-register_segment(uint32 database, const LogSegment *segment)
-{
-	if (segment_register(database, segment->number, segment->messages, segment->events,
-						 false) == NONE)
-		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-						errmsg("too many segments in the message log")));
-}
-
-void
-adopt_segments(uint32 database)
-{
-	static uint32 all[MAX_SEGMENTS];
-	uint32		none = NONE;
-	uint32		n;
-	int			count;
-	LogSegment *list = log_segment_list(&count);
-
-	for (int i = 0; i < count; i++)
-		register_segment(database, &list[i]);
-	n = segment_list(database, all, MAX_SEGMENTS);
-	if (n > 0)
-		pg_atomic_compare_exchange_u32(&shared->databases[database].open_segment, &none,
-									   all[n - 1]);
-	pfree(list);
-}
-
-/*
- * There is no open segment: takes over those that exist, else makes the first.  Two who want to make it
- * meet at the lock; the second finds the first one's.
- */
-static uint32
-find_or_make_segment(uint32 database)
-{
-	pg_atomic_uint32 *open = &shared->databases[database].open_segment;
-	uint32		made = xact_made_segment(database);
-	LogSegment	segment;
-	PendingDdl	ddl = {.kind = DDL_SEGMENT, .database = database};
-
-	if (made != NONE)
-		return made;
-	adopt_segments(database);
-	if (pg_atomic_read_u32(open) != NONE)
-		return pg_atomic_read_u32(open);
-
-	log_segment_lock();
-	adopt_segments(database);
-	if (pg_atomic_read_u32(open) != NONE)
-		return pg_atomic_read_u32(open);
-
-	xact_reserve_ddl();
-	segment = log_segment_create(log_segment_next_number());
-	ddl.queue =
-		segment_register(database, segment.number, segment.messages, segment.events, true);
-	if (ddl.queue == NONE)
-		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-						errmsg("too many segments in the message log")));
-	xact_add_ddl(&ddl);
-	return ddl.queue;
-}
-
-void
-ensure_segment(uint32 database)
-{
-	if (pg_atomic_read_u32(&shared->databases[database].open_segment) == NONE)
-		find_or_make_segment(database);
-}
-
-Relation
-open_message_log(uint32 database, uint32 *segment)
-{
-	pg_atomic_uint32 *open = &shared->databases[database].open_segment;
-
-	for (;;)
-	{
-		uint32		seg = pg_atomic_read_u32(open);
-		bool		own = seg == NONE;
-		Relation	rel;
-
-		if (own)
-			seg = find_or_make_segment(database);
-		rel = table_open(segments[seg].messages, RowExclusiveLock);
-		BATON_POINT("send-locked");
-		if (pg_atomic_read_u32(open) == seg || own)
-		{
-			*segment = seg;
-			return rel;
-		}
-		table_close(rel, RowExclusiveLock);
-		CHECK_FOR_INTERRUPTS();
-	}
-}
+/* Ids */
 
 int64
 next_ids(uint32 database, int64 n)
@@ -293,7 +198,8 @@ register_queue(uint32 database, const QueueDefinition *definition, QueueRef *ref
 
 	ref->id = definition->id;
 	ref->queue = queue_register(database, definition->id, definition->name,
-								&definition->policy, QUEUE_LIVE, false, &ref->generation, &fresh);
+								&definition->policy, QUEUE_LIVE,
+								registry_mark(definition->id), &ref->generation, &fresh);
 	if (ref->queue == NONE)
 		return false;
 	do

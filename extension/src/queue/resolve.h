@@ -7,8 +7,6 @@
 
 #include "postgres.h"
 
-#include "utils/rel.h"
-
 #include "compat.h"
 
 #include "memory/memory.h"
@@ -46,22 +44,6 @@ queue_current(const QueueRef *ref)
 }
 
 extern BATON_NORETURN void raise_no_queue(const char *name);
-
-/*
- * message_log of the open segment, locked RowExclusive; made if there is none.  The lock is taken
- * first and the segment checked again under it, so it can't be recycled in between.  Close with
- * NoLock.
- */
-extern Relation open_message_log(uint32 database, uint32 *segment);
-
-/* Makes sure that there is an open segment. */
-extern void ensure_segment(uint32 database);
-
-/* Registers the log's pairs of tables that exist; the keeper then reads those that are new. */
-extern void adopt_segments(uint32 database);
-
-
-
 
 /* n ids in a row, rising in the order of the calls across all sessions. */
 extern int64 next_ids(uint32 database, int64 n);

@@ -20,6 +20,7 @@
 #include "memory/slots.h"
 #include "queue/ending.h"
 #include "queue/load.h"
+#include "queue/segments.h"
 #include "queue/send.h"
 
 #define APPEND_RUN 1000
@@ -76,6 +77,7 @@ queue_send(const char *name, MessageRow *rows, int n)
 		check_size(&rows[i]);
 	xact_session();
 	xact_reserve_sends(n);
+	sending_begin(database);
 
 	rel = open_message_log(database, &segment);
 	for (int done = 0; done < n; done += APPEND_RUN)
@@ -107,6 +109,12 @@ sends_check(const PendingSend *sends, uint32 n)
 		if (sends[i].queue == checked)
 			continue;
 		checked = sends[i].queue;
+		if (sends[i].id <= queues[checked].policy.purged_id)
+			ereport(ERROR,
+					(errcode(BATON_ERR_PURGED),
+					 errmsg("queue \"%s\" was purged after this transaction had sent to it",
+							queues[checked].name),
+					 errhint("Run the transaction again.")));
 		if (queues[checked].generation != sends[i].queue_generation)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -170,9 +178,17 @@ publish_one(const PendingSend *send, TransactionId xid, TimestampTz now, uint32 
 	uint32		slot;
 
 	queue->sent++;
+	if (send->id <= queue->policy.purged_id)
+	{
+		pg_atomic_fetch_add_u64(&segments[send->segment].finished, 1);
+		return false;
+	}
+	queue->unfinished++;
+	if (send->id > queue->watch_id)
+		queue->unfinished_above++;
 	if (later && (send->deliver_at > queue->due_cursor || delayed_full(queue)))
 	{
-		due_leave(queue, send->deliver_at);
+		due_leave(queue, send->id, send->deliver_at);
 		return false;
 	}
 	if (!later && send->id > lane->cursor)
@@ -183,11 +199,11 @@ publish_one(const PendingSend *send, TransactionId xid, TimestampTz now, uint32 
 	if (*nspare == 0 || maybe_loaded(queue, send->id, xid))
 	{
 		if (later)
-			due_leave(queue, send->deliver_at);
+			due_leave(queue, send->id, send->deliver_at);
 		else if (*nspare == 0)
-			lane_leave(lane, send->id);
+			lane_leave(queue, send->priority, send->id);
 		else
-			ranges_add(&lane->gaps, send->id, send->id);
+			lane_leave_gap(queue, send->priority, send->id);
 		return false;
 	}
 	slot = spare[*nspare - 1];
@@ -234,7 +250,10 @@ publish_run(const PendingSend *sends, uint32 n)
 	if (queues[queue].generation == sends->queue_generation &&
 		queues[queue].state == QUEUE_LIVE)
 		for (uint32 i = 0; i < n; i++)
+		{
 			available += publish_one(&sends[i], xid, now, spare, &nspare, &wakes);
+			pg_atomic_fetch_add_u64(&segments[sends[i].segment].sent, 1);
+		}
 	load = available < n && (load_needed(&queues[queue]) ||
 							 queues[queue].due_loaded < now + PARK_HORIZON / 2);
 	waiters_wake(queue, available, &wakes);

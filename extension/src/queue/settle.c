@@ -331,6 +331,7 @@ commit_one(const PendingSettle *settle, TimestampTz now, Wakes *wakes)
 		else
 			queue->dead++;
 		inflight_acquit(slot);
+		count_finished(s);
 		line_free(slot);
 	}
 	else if (settle->action == EVENT_FAILED)

@@ -15,8 +15,10 @@
 #include "memory/directory.h"
 #include "memory/slotlock.h"
 #include "queue/admin.h"
+#include "queue/compact.h"
 #include "queue/ending.h"
 #include "queue/receive.h"
+#include "queue/segments.h"
 #include "queue/send.h"
 #include "queue/settle.h"
 #include "queue/wait.h"
@@ -35,6 +37,8 @@ static LIST(PendingSend) sends;
 static LIST(LocalClaim) claims;
 static LIST(PendingSettle) settles;
 static LIST(PendingDdl) ddls;
+static LIST(PendingSegment) segment_changes;
+static LIST(PendingMove) moves;
 
 static uint32 committed_claims = 0; /* the first so many of claims are of earlier transactions */
 static Oid announced_extension = InvalidOid;
@@ -162,6 +166,35 @@ xact_add_ddl(const PendingDdl *ddl)
 	ddls.count++;
 }
 
+void
+xact_reserve_segment(void)
+{
+	RESERVE(segment_changes, 1);
+}
+
+void
+xact_add_segment(const SegmentChange *change, bool made)
+{
+	segment_changes.item[segment_changes.count++] =
+		(PendingSegment) {*change, made, GetCurrentSubTransactionId()};
+}
+
+void
+xact_reserve_moves(uint32 n)
+{
+	RESERVE(moves, n);
+}
+
+PendingMove *
+xact_add_move(const PendingMove *move)
+{
+	PendingMove *added = &moves.item[moves.count++];
+
+	*added = *move;
+	added->subxact = GetCurrentSubTransactionId();
+	return added;
+}
+
 /* Looking */
 
 const PendingDdl *
@@ -193,11 +226,15 @@ xact_find_created(uint32 database, const char *name)
 }
 
 uint32
-xact_made_segment(uint32 database)
+xact_opened_segment(uint32 database)
 {
-	for (uint32 i = ddls.count; i-- > 0;)
-		if (ddls.item[i].kind == DDL_SEGMENT && ddls.item[i].database == database)
-			return ddls.item[i].queue;
+	for (uint32 i = segment_changes.count; i-- > 0;)
+	{
+		const SegmentChange *change = &segment_changes.item[i].change;
+
+		if (change->database == database && change->state == SEGMENT_OPEN && !change->survivors)
+			return change->segment;
+	}
 	return NONE;
 }
 
@@ -323,14 +360,14 @@ commit_claims(void)
 static bool
 anything_pending(void)
 {
-	return sends.count > 0 || settles.count > 0 || ddls.count > 0 ||
-		   claims.count > committed_claims;
+	return sends.count > 0 || settles.count > 0 || ddls.count > 0 || segment_changes.count > 0 ||
+		   moves.count > 0 || claims.count > committed_claims;
 }
 
 static void
 forget_transaction(void)
 {
-	sends.count = settles.count = ddls.count = 0;
+	sends.count = settles.count = ddls.count = segment_changes.count = moves.count = 0;
 	announced_extension = InvalidOid;
 	error_state = 0;
 }
@@ -338,6 +375,8 @@ forget_transaction(void)
 static void
 on_commit(void)
 {
+	if (segment_changes.count > 0)
+		segments_commit(segment_changes.item, segment_changes.count);
 	if (ddls.count > 0)
 		ddl_commit(ddls.item, ddls.count);
 	if (sends.count > 0)
@@ -345,6 +384,8 @@ on_commit(void)
 		BATON_POINT_NOFAIL("commit-before-publish");
 		sends_publish(sends.item, sends.count);
 	}
+	if (moves.count > 0)
+		moves_commit(moves.item, moves.count);
 	if (settles.count > 0)
 		settles_commit(settles.item, settles.count);
 	commit_claims();
@@ -363,8 +404,13 @@ on_abort(void)
 	if (settles.count > 0)
 		settles_undo(settles.item, settles.count);
 	end_claims_of_abort(committed_claims);
+	if (moves.count > 0)
+		moves_undo(moves.item, moves.count);
 	if (ddls.count > 0)
 		ddl_undo(ddls.item, ddls.count);
+	if (segment_changes.count > 0)
+		segments_undo(segment_changes.item, segment_changes.count);
+	sending_end();
 	forget_transaction();
 }
 
@@ -388,6 +434,7 @@ xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 			if (anything_pending() || OidIsValid(announced_extension))
 				on_commit();
+			sending_end();
 			error_state = 0;
 			break;
 		case XACT_EVENT_ABORT:
@@ -425,6 +472,16 @@ abort_subxact(SubTransactionId sub)
 		ddl_undo(ddls.item + first, ddls.count - first);
 	ddls.count = first;
 
+	FIRST_OF_SUBXACT(moves, sub, first);
+	if (first < moves.count)
+		moves_undo(moves.item + first, moves.count - first);
+	moves.count = first;
+
+	FIRST_OF_SUBXACT(segment_changes, sub, first);
+	if (first < segment_changes.count)
+		segments_undo(segment_changes.item + first, segment_changes.count - first);
+	segment_changes.count = first;
+
 	FIRST_OF_SUBXACT(sends, sub, first);
 	sends.count = first;
 }
@@ -447,6 +504,8 @@ subxact_callback(SubXactEvent event, SubTransactionId mine, SubTransactionId par
 		RELABEL(sends, mine, parent);
 		RELABEL(settles, mine, parent);
 		RELABEL(ddls, mine, parent);
+		RELABEL(segment_changes, mine, parent);
+		RELABEL(moves, mine, parent);
 		for (uint32 i = claims.count; i-- > committed_claims;)
 			if (claims.item[i].subxact >= mine)
 				claims.item[i].subxact = parent;

@@ -15,6 +15,7 @@
 
 #include "core/policy.h"
 #include "log/append.h"
+#include "memory/directory.h"
 #include "memory/memory.h"
 #include "memory/waiters.h"
 
@@ -57,8 +58,7 @@ typedef enum DdlKind
 {
 	DDL_CREATE,
 	DDL_ALTER,
-	DDL_DROP,
-	DDL_SEGMENT					/* a pair of tables was made; `queue` is the segment */
+	DDL_DROP
 } DdlKind;
 
 typedef struct PendingDdl
@@ -71,6 +71,31 @@ typedef struct PendingDdl
 	uint32		database;
 	SubTransactionId subxact;
 } PendingDdl;
+
+/* What was done to a segment. */
+typedef struct PendingSegment
+{
+	SegmentChange change;
+	bool		made;			/* its tables were made by this transaction */
+	SubTransactionId subxact;
+} PendingSegment;
+
+/* A message whose row was copied to another segment; see queue/compact.c. */
+typedef struct PendingMove
+{
+	uint32		slot;
+	SlotState	before;			/* READY or DELAYED; ARRIVING: the slot was borrowed */
+	bool		copied;			/* to this place; else the old one stays */
+	uint32		segment;
+	ItemPointerData tid;
+	bool		key_taken;		/* not borrowed: it holds its key only for the move, so that none of its key
+								 * overtakes it */
+	bool		known;			/* borrowed: the slot is filled in, and what follows is valid */
+	bool		finished;		/* it is not to be delivered */
+	bool		holds_key;		/* it has failed, and keeps its key */
+	TimestampTz due;			/* when it may be delivered */
+	SubTransactionId subxact;
+} PendingMove;
 
 /* In _PG_init under preload: registers the callbacks. */
 extern void xact_define(void);
@@ -94,7 +119,16 @@ extern void xact_add_ddl(const PendingDdl *ddl);
 /* What this transaction did to a queue's definition: the last entry of that kind that fits; NULL: none. */
 extern const PendingDdl *xact_find_ddl(DdlKind kind, uint32 database, int32 queue_id);
 extern const PendingDdl *xact_find_created(uint32 database, const char *name);
-extern uint32 xact_made_segment(uint32 database);
+
+/* The segment this transaction has opened for messages; NONE: none. */
+extern uint32 xact_opened_segment(uint32 database);
+
+extern void xact_reserve_segment(void);
+extern void xact_add_segment(const SegmentChange *change, bool made);
+extern void xact_reserve_moves(uint32 n);
+
+/* Returns the entry, good until the next reserve. */
+extern PendingMove *xact_add_move(const PendingMove *move);
 
 /* Claims of this session that are still good, for held(); the array is the callers to read only. */
 extern const LocalClaim *xact_claims(uint32 *count);

@@ -13,7 +13,6 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
@@ -27,8 +26,11 @@
 #include "memory/waiters.h"
 #include "queue/ending.h"
 #include "queue/load.h"
+#include "queue/maintain.h"
+#include "queue/marks.h"
 #include "queue/record.h"
 #include "queue/resolve.h"
+#include "queue/segments.h"
 #include "queue/xact.h"
 #include "worker/worker.h"
 
@@ -61,42 +63,20 @@ static bool
 duty_sweep(uint32 database)
 {
 	sweep_dropped(database);
+	sweep_purged_if_needed(database);
 	return false;
-}
-
-/*
- * Tables that a restore made don't depend on the extension yet.  Without waiting: whoever is making a pair
- * has the lock until its transaction ends.
- */
-static bool
-own_tables(void)
-{
-	int			count;
-	LogSegment *list;
-
-	if (!ConditionalLockRelationOid(log_schema(false)->message_parent, ShareUpdateExclusiveLock))
-		return false;
-	list = log_segment_list(&count);
-	for (int i = 0; i < count; i++)
-		log_segment_adopt(&list[i]);
-	pfree(list);
-	return true;
 }
 
 /* Queues and tables that came by other ways than our functions: a restore. */
 static bool
 duty_adopt(uint32 database)
 {
-	static uint32 owned = 0;
-	static uint32 all[MAX_SEGMENTS];
-	uint32		n;
-
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	adopt_segments(database);
-	n = segment_list(database, all, MAX_SEGMENTS);
-	if (n != owned && own_tables())
-		owned = n;
+	/* without waiting: whoever is making a pair has the lock until its transaction ends */
+	if (maintenance_lock(false) && log_segment_lock_if_free())
+		adopt_rows(database);
 	register_queues(database);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
@@ -109,6 +89,46 @@ duty_load(uint32 database)
 	if (pg_atomic_exchange_u32(&shared->databases[database].reload, 0))
 		load_again(database);
 	return load_round(database);
+}
+
+/* Another segment for messages, and the end of writing to the last one.  What takes longer is the cleaner's. */
+static bool
+duty_rotate(uint32 database)
+{
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (maintenance_lock(false))
+	{
+		rotate_segment(database, false);
+		close_segments(database);
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return false;
+}
+
+static bool
+duty_marks(uint32 database)
+{
+	marks_raise(database);
+	return false;
+}
+
+static bool
+duty_clean(uint32 database)
+{
+	bool		needed;
+
+	if (shared->databases[database].cleaner_pid != 0)
+		return false;
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	needed = cleanup_needed(database);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	if (needed && !cleaner_start(database))
+		return cleaner_run(database, 1);
+	return false;
 }
 
 /* The backstop: those who notice first are the holder's own exit and the consumers. */
@@ -131,31 +151,14 @@ static Duty duties[] = {
 	{"timers", 0, duty_timers, 0},
 	{"adopt tables and queues", 5 * USECS_PER_SEC, duty_adopt, 0},
 	{"load", 0, duty_load, 0},
+	{"rotate", USECS_PER_SEC / 5, duty_rotate, 0},
 	{"record outcomes", 0, record_outcomes, 0},
 	{"end hung claims", 10 * USECS_PER_SEC, duty_hung, 0},
 	{"sweep dropped queues", 0, duty_sweep, 0},
+	{"raise marks", 5 * USECS_PER_SEC, duty_marks, 0},
+	{"clean", USECS_PER_SEC, duty_clean, 0},
 	{"recover lost outcomes", 5 * USECS_PER_SEC, duty_recover, 0},
 };
-
-/* Settings of the database or role must not change what a keeper does. */
-static void
-own_settings(void)
-{
-	static const char *const settings[][2] = {
-		{"search_path", "pg_catalog, pg_temp"},
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_deferrable", "off"},
-		{"statement_timeout", "0"},
-		{"lock_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
-		{"row_security", "off"},
-		{"synchronous_commit", "local"},
-	};
-
-	for (size_t i = 0; i < lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
-}
 
 static void
 keeper_gone(int code, Datum arg)
@@ -264,7 +267,7 @@ keeper_serve(int64 span)
 	uint32		database;
 	bool		more = true;
 
-	own_settings();
+	worker_settings();
 	if (database_held(MyDatabaseId))
 		return false;
 	database = installation();

@@ -91,7 +91,8 @@ ask_keepers(Oid database)
 
 	for (uint32 i = 0; i < MAX_DATABASES; i++)
 	{
-		if (shared->databases[i].oid != database || shared->databases[i].keeper_pid == 0)
+		if (shared->databases[i].oid != database ||
+			(shared->databases[i].keeper_pid == 0 && shared->databases[i].cleaner_pid == 0))
 			continue;
 		there = true;
 		keeper_wake(i);

@@ -31,9 +31,19 @@ extern void utility_define(void);
  * The process is connected to it.  Returns true if it left because of span. */
 extern bool keeper_serve(int64 span);
 
+/* Starts the worker that cleans up this database; false: there is no room for one. */
+extern bool cleaner_start(uint32 database);
+
+/* Cleans up in this process: at most so many steps, 0: until nothing is left.  Returns whether there may be more. */
+extern bool cleaner_run(uint32 database, int steps);
+
 /* Entry points named in the registration. */
 extern PGDLLEXPORT BATON_NORETURN void baton_launcher_main(Datum arg);
 extern PGDLLEXPORT BATON_NORETURN void baton_keeper_main(Datum arg);
+extern PGDLLEXPORT BATON_NORETURN void baton_cleaner_main(Datum arg);
+
+/* In a worker that serves a database: settings of the database or role must not change what it does. */
+extern void worker_settings(void);
 
 /* Whether some statement wants the database for itself.  Takes the directory lock. */
 extern bool database_held(Oid database);

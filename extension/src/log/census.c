@@ -1,0 +1,219 @@
+/*
+ * log/census.c
+ *	  Over all messages of a segment: counting what is still needed, copying it elsewhere, emptying.
+ *
+ * Plain SQL: a hash join over two tables is what it's best at.
+ */
+#include "postgres.h"
+
+#include "log/census.h"
+#include "log/statement.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+static char *
+table_name(Oid table)
+{
+	char	   *name = get_rel_name(table);
+
+	if (name == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("a table of the message log has been dropped")));
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)), name);
+}
+
+/*
+ * FROM clause: one row a message that has not been moved out, with id, ctid, queue_id, priority, finished, and until, when its
+ * retention is over.  $1 is the time.
+ */
+static char *
+messages_of(const LogSegment *segment)
+{
+	const char *messages = table_name(segment->messages);
+	const char *events = table_name(segment->events);
+	const char *queues = quote_qualified_identifier(
+		get_namespace_name(log_schema(false)->namespace), "queue_definition");
+
+	return psprintf(
+		"(SELECT m.id, m.ctid, m.queue_id, m.priority,"
+		"	q.id IS NULL OR e.message_id IS NOT NULL"
+		"		OR coalesce(m.expires_at <= $1, false) OR m.id <= q.purged_id AS finished,"
+		"	CASE WHEN q.id IS NULL THEN '-infinity'"
+		"		ELSE coalesce(e.at, m.expires_at, m.sent_at) + q.retention END AS until"
+		" FROM ONLY %s m"
+		" LEFT JOIN %s q ON q.id = m.queue_id"
+		" LEFT JOIN (SELECT message_id, at FROM ONLY %s"
+		"	WHERE action IN ('completed', 'dead', 'cancelled')) e ON e.message_id = m.id"
+		" WHERE NOT EXISTS (SELECT FROM ONLY %s x"
+		"	WHERE x.message_id = m.id AND x.action = 'moved')) AS message",
+		messages, queues, events, events);
+}
+
+static Datum
+column(uint64 row, int number, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, isnull);
+}
+
+static int64
+int64_column(uint64 row, int number)
+{
+	bool		isnull;
+	Datum		datum = column(row, number, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(datum);
+}
+
+static int64 *
+ids_column(uint64 row, int number, int64 expected, MemoryContext context)
+{
+	bool		isnull;
+	Datum		datum = column(row, number, &isnull);
+	int64	   *ids = MemoryContextAlloc(context, sizeof(int64) * (expected + 1));
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n = 0;
+
+	if (!isnull)
+		deconstruct_array(DatumGetArrayTypeP(datum), INT8OID, 8, FLOAT8PASSBYVAL,
+						  TYPALIGN_DOUBLE, &elements, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		ids[i] = DatumGetInt64(elements[i]);
+	return ids;
+}
+
+void
+census_take(const LogSegment *segment, TimestampTz now, SegmentRow *row)
+{
+	static const Oid types[] = {TIMESTAMPTZOID};
+	Datum		values[] = {TimestampTzGetDatum(now)};
+	Statement	statement;
+
+	statement_begin(&statement);
+	statement_plan_for_scan();
+	statement_run_as_of(GetLatestSnapshot(),
+						psprintf("SELECT count(*), count(*) FILTER (WHERE finished IS NOT TRUE),"
+								 " count(*) FILTER (WHERE finished AND until > $1),"
+								 " max(until) FILTER (WHERE finished AND until > $1),"
+								 " array_agg(id ORDER BY id) FILTER (WHERE finished IS NOT TRUE)"
+								 " FROM %s",
+								 messages_of(segment)),
+						1, types, values, SPI_OK_SELECT);
+	row->counted_at = now;
+	row->messages = int64_column(0, 1);
+	row->unfinished = int64_column(0, 2);
+	row->retained = int64_column(0, 3);
+	row->retained_until = int64_column(0, 4);
+	row->unfinished_ids = NULL;
+	if (row->unfinished <= UNFINISHED_LISTED)
+		row->unfinished_ids = ids_column(0, 5, row->unfinished, statement.caller);
+	statement_end(&statement);
+}
+
+QueueCount *
+census_by_queue(const LogSegment *segment, int64 below, TimestampTz now, Snapshot snapshot,
+				int *count)
+{
+	static const Oid types[] = {TIMESTAMPTZOID, INT8OID};
+	Datum		values[] = {TimestampTzGetDatum(now), Int64GetDatum(below)};
+	Statement	statement;
+	QueueCount *out;
+
+	statement_begin(&statement);
+	statement_plan_for_scan();
+	*count = (int) statement_run_as_of(
+		snapshot,
+		psprintf("SELECT queue_id::bigint, count(*) FROM %s"
+				 " WHERE finished IS NOT TRUE AND id < $2 GROUP BY queue_id",
+				 messages_of(segment)),
+		2, types, values, SPI_OK_SELECT);
+	out = MemoryContextAlloc(statement.caller, sizeof(QueueCount) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		out[i].queue_id = (int32) int64_column(i, 1);
+		out[i].unfinished = int64_column(i, 2);
+	}
+	statement_end(&statement);
+	return out;
+}
+
+Survivor *
+census_survivors(const LogSegment *segment, TimestampTz now, int limit, int *count)
+{
+	static const Oid types[] = {TIMESTAMPTZOID, INT8OID};
+	Datum		values[] = {TimestampTzGetDatum(now), Int64GetDatum(limit)};
+	Statement	statement;
+	Survivor   *out;
+
+	statement_begin(&statement);
+	statement_plan_for_scan();
+	*count = (int) statement_run_as_of(
+		GetLatestSnapshot(),
+		psprintf("SELECT id, queue_id::bigint, ctid, priority::bigint, finished FROM %s"
+				 " WHERE finished IS NOT TRUE OR until > $1 ORDER BY id LIMIT $2",
+				 messages_of(segment)),
+		2, types, values, SPI_OK_SELECT);
+	out = MemoryContextAlloc(statement.caller, sizeof(Survivor) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		bool		isnull;
+
+		out[i].id = int64_column(i, 1);
+		out[i].queue_id = (int32) int64_column(i, 2);
+		ItemPointerCopy((ItemPointer) DatumGetPointer(column(i, 3, &isnull)), &out[i].tid);
+		out[i].priority = (int16) int64_column(i, 4);
+		out[i].finished = DatumGetBool(column(i, 5, &isnull));
+	}
+	statement_end(&statement);
+	return out;
+}
+
+bool
+census_copy(const LogSegment *from, const LogSegment *to, const Survivor *survivor,
+			ItemPointerData *tid)
+{
+	static const Oid types[] = {INT8OID, TIDOID};
+	ItemPointerData place = survivor->tid;
+	Datum		values[] = {Int64GetDatum(survivor->id), PointerGetDatum(&place)};
+	Statement	statement;
+	bool		copied;
+	bool		isnull;
+
+	statement_begin(&statement);
+	copied = statement_run_as_of(GetLatestSnapshot(),
+								 psprintf("INSERT INTO %s SELECT * FROM ONLY %s"
+										  " WHERE ctid = $2 AND id = $1 RETURNING ctid",
+										  table_name(to->messages), table_name(from->messages)),
+								 2, types, values, SPI_OK_INSERT_RETURNING) == 1;
+	if (copied)
+	{
+		ItemPointerCopy((ItemPointer) DatumGetPointer(column(0, 1, &isnull)), tid);
+		statement_run_as_of(GetLatestSnapshot(),
+							psprintf("INSERT INTO %s SELECT * FROM ONLY %s"
+									 " WHERE message_id = $1 AND action <> 'moved'",
+									 table_name(to->events), table_name(from->events)),
+							1, types, values, SPI_OK_INSERT);
+	}
+	statement_end(&statement);
+	return copied;
+}
+
+void
+log_segment_truncate(const LogSegment *segment)
+{
+	Statement	statement;
+
+	statement_begin(&statement);
+	statement_run_as_of(GetLatestSnapshot(),
+						psprintf("TRUNCATE ONLY %s, ONLY %s", table_name(segment->messages),
+								 table_name(segment->events)),
+						0, NULL, NULL, SPI_OK_UTILITY);
+	statement_end(&statement);
+}

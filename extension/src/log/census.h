@@ -1,0 +1,65 @@
+/*
+ * log/census.h
+ *	  Over all messages of a segment: counting what is still needed, copying it elsewhere, emptying.
+ *
+ * A message is finished when it has a terminal event, has expired, was purged, or its queue is gone; it is
+ * retained until its queue's retention after that is over.  One that compaction has moved out doesn't
+ * count.  Whether a consumer holds an expired or purged message is not known here.
+ */
+#ifndef BATON_LOG_CENSUS_H
+#define BATON_LOG_CENSUS_H
+
+#include "postgres.h"
+
+#include "log/registry.h"
+#include "log/segment.h"
+#include "storage/itemptr.h"
+#include "utils/snapshot.h"
+
+/*
+ * Counts a segment as of now: fills the part of *row from counted_at to retained_until.  Reads both
+ * tables once; about a second a million messages.
+ */
+extern void census_take(const LogSegment *segment, TimestampTz now, SegmentRow *row);
+
+/* Unfinished messages of one queue in one segment. */
+typedef struct QueueCount
+{
+	int32		queue_id;
+	int64		unfinished;
+} QueueCount;
+
+/*
+ * By queue, how many messages with ids below are unfinished for a snapshot.  *count entries, palloc'd.
+ */
+extern QueueCount *census_by_queue(const LogSegment *segment, int64 below, TimestampTz now,
+								   Snapshot snapshot, int *count);
+
+/* A message that is still needed. */
+typedef struct Survivor
+{
+	int64		id;
+	int32		queue_id;
+	ItemPointerData tid;
+	int16		priority;
+	bool		finished;		/* retained only */
+} Survivor;
+
+/* Those of a segment, ascending by id, at most limit; *count entries, palloc'd. */
+extern Survivor *census_survivors(const LogSegment *segment, TimestampTz now, int limit,
+								  int *count);
+
+/*
+ * Copies one message with its events as they are; *tid gets the copy's place.  False: there is no such row at
+ * survivor->tid, and nothing was copied.  RowExclusiveLock on the tables is the caller's.
+ */
+extern bool census_copy(const LogSegment *from, const LogSegment *to, const Survivor *survivor,
+						ItemPointerData *tid);
+
+/*
+ * Empties both tables in the caller's transaction, as the extension's owner.  The caller holds
+ * AccessExclusiveLock on both.
+ */
+extern void log_segment_truncate(const LogSegment *segment);
+
+#endif

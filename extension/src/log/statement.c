@@ -1,0 +1,79 @@
+/*
+ * log/statement.c
+ *	  One statement of SQL on the extension's own tables, off the hot path.
+ */
+#include "postgres.h"
+
+#include "log/statement.h"
+
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+void
+statement_begin(Statement *statement)
+{
+	statement->caller = CurrentMemoryContext;
+	log_enter_owner(&statement->context);
+	SPI_connect();
+}
+
+void
+statement_end(Statement *statement)
+{
+	SPI_finish();
+	log_leave_owner(&statement->context);
+}
+
+static uint64
+run(Snapshot snapshot, const char *sql, int nvalues, const Oid *types, const Datum *values,
+	const char *nulls, int expected)
+{
+	SPIPlanPtr	plan = SPI_prepare(sql, nvalues, unconstify(Oid *, types));
+	int			result;
+
+	if (plan == NULL)
+		elog(ERROR, "could not prepare: %s", sql);
+	result = SPI_execute_snapshot(plan, unconstify(Datum *, values), nulls, snapshot,
+								  InvalidSnapshot, false, true, 0);
+	if (result != expected)
+		elog(ERROR, "unexpected result %d of: %s", result, sql);
+	return SPI_processed;
+}
+
+uint64
+statement_run(const char *sql, int nvalues, const Oid *types, const Datum *values,
+			  const char *nulls, int expected)
+{
+	const char *schema = quote_identifier(get_namespace_name(log_schema(false)->namespace));
+
+	return run(GetLatestSnapshot(), psprintf(sql, schema), nvalues, types, values, nulls,
+			   expected);
+}
+
+uint64
+statement_run_as_of(Snapshot snapshot, const char *sql, int nvalues, const Oid *types,
+					const Datum *values, int expected)
+{
+	return run(snapshot, sql, nvalues, types, values, NULL, expected);
+}
+
+static void
+set_locally(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
+}
+
+/* Tables of the log have no statistics, and without them an index probe for each row looks cheap. */
+void
+statement_plan_for_scan(void)
+{
+	set_locally("enable_nestloop", "off");
+	set_locally("jit", "off");
+	set_locally("max_parallel_workers_per_gather", "0");
+	set_locally("work_mem", psprintf("%dkB", maintenance_work_mem));
+}

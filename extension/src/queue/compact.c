@@ -1,0 +1,369 @@
+/*
+ * queue/compact.c
+ *	  Moving the few messages that are still needed out of a segment, so that it can be emptied.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "log/append.h"
+#include "log/census.h"
+#include "log/fetch.h"
+#include "memory/directory.h"
+#include "memory/inflight.h"
+#include "memory/line.h"
+#include "memory/slotlock.h"
+#include "memory/slots.h"
+#include "queue/compact.h"
+#include "queue/ending.h"
+#include "queue/resolve.h"
+#include "queue/segments.h"
+
+/* A step stops others from receiving these for as long as it takes. */
+#define STEP 100
+
+/* The survivors of one segment, listed once and moved step by step: there can only be fewer. */
+static struct
+{
+	uint32		segment;
+	uint32		generation;
+	int			next;
+	int			count;
+	Survivor   *list;
+	MemoryContext context;
+} listed = {.segment = NONE};
+
+#define LISTED 20000
+
+static void
+list_survivors(uint32 segment)
+{
+	LogSegment	from = log_segment_of(segment);
+	MemoryContext old;
+
+	if (listed.segment == segment && listed.generation == segments[segment].generation &&
+		listed.next < listed.count)
+		return;
+	if (listed.context == NULL)
+		listed.context = AllocSetContextCreate(TopMemoryContext, "baton survivors",
+											   ALLOCSET_DEFAULT_SIZES);
+	listed.segment = NONE;
+	MemoryContextReset(listed.context);
+	old = MemoryContextSwitchTo(listed.context);
+	listed.list = census_survivors(&from, baton_now(), LISTED, &listed.count);
+	MemoryContextSwitchTo(old);
+	listed.next = 0;
+	listed.segment = segment;
+	listed.generation = segments[segment].generation;
+}
+
+/* Taking a message */
+
+/* It has a slot in a place from which it can be taken: takes it.  Under the queue's lock. */
+static bool
+take_slot(uint32 slot, PendingMove *move)
+{
+	Slot	   *s = &slots[slot];
+
+	if ((s->state != SLOT_READY && s->state != SLOT_DELAYED && s->state != SLOT_BLOCKED) ||
+		(s->flags & SLOT_UNRECORDED))
+		return false;
+	move->slot = slot;
+	move->before = s->state == SLOT_DELAYED ? SLOT_DELAYED : SLOT_READY;
+	if (s->key_hash != 0 && !(s->flags & SLOT_HOLDS_KEY))
+	{
+		if (!key_acquire(slot, queues[s->queue].policy.key_in_flight))
+			return false;
+		move->key_taken = true;
+	}
+	line_take_out(slot);
+	line_move(slot);
+	return true;
+}
+
+/* It has none: a slot for the move.  Its place in the log is where the loader would read it. */
+static bool
+borrow_slot(uint32 database, uint32 queue, uint32 segment, const Survivor *survivor,
+			PendingMove *move)
+{
+	uint32		slot;
+	uint32		generation;
+	bool		borrowed;
+	Slot	   *s;
+
+	if (line_obtain(queue, 1, &slot) == 0)
+		return false;
+	s = &slots[slot];
+	LWLockAcquire(queue_lock(queue), LW_EXCLUSIVE);
+	generation = s->generation;
+	memset(s, 0, sizeof(*s));
+	s->generation = generation;
+	s->id = survivor->id;
+	s->database = database;
+	s->queue = queue;
+	s->session = s->settler = NONE;
+	s->tid = survivor->tid;
+	s->segment = segment;
+	s->priority = survivor->priority;
+	borrowed = queues[queue].state == QUEUE_LIVE && line_borrow(slot);
+	LWLockRelease(queue_lock(queue));
+	if (!borrowed)
+		slot_give_back(slot);
+	move->slot = slot;
+	move->before = SLOT_ARRIVING;
+	return borrowed;
+}
+
+/* Puts a message in state MOVING; NULL: not now. */
+static PendingMove *
+take(uint32 database, uint32 segment, const Survivor *survivor)
+{
+	PendingMove move = {0};
+	uint32		queue = queue_find_id(database, survivor->queue_id);
+	uint32		slot_queue;
+	uint32		slot = slot_hash_find(database, survivor->id, &slot_queue);
+	Suspect		suspect;
+	bool		taken = false;
+
+	if (queue == NONE || inflight_suspect(database, survivor->id, &suspect))
+		return NULL;
+	if (slot == NONE)
+		taken = borrow_slot(database, queue, segment, survivor, &move);
+	else
+	{
+		SlotLock	lock = SLOT_LOCK_INIT;
+
+		if (slot_lock(&lock, slot) && slots[slot].id == survivor->id &&
+			slots[slot].database == database && slots[slot].segment == segment)
+			taken = take_slot(slot, &move);
+		slot_unlock(&lock);
+	}
+	return taken ? xact_add_move(&move) : NULL;
+}
+
+/* Copying */
+
+/*
+ * What a borrowed slot needs to know to be placed.  The snapshot is taken after the slot is in the hash: nothing
+ * happens to the message any more.
+ */
+static void
+fill_borrowed(Relation messages, Relation events, const Survivor *survivor, PendingMove *move)
+{
+	Slot	   *s = &slots[move->slot];
+	ItemPointerData tid = survivor->tid;
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	MessageRow	row;
+	EventRow	event;
+	bool		has_event = log_latest_event(events, survivor->id, snapshot, false, &event);
+
+	if (log_fetch_message(messages, &tid, survivor->id, snapshot, &row) == FETCH_OK)
+	{
+		s->sent_at = row.sent_at;
+		s->expires_at = row.expires_at;
+		s->key_hash = row.key ? log_key_hash(row.queue_id, row.key) : 0;
+		move->due = row.deliver_at;
+		if (has_event)
+		{
+			s->failures = event.failures;
+			s->crashes = event.crashes;
+			move->due = event.deliver_at;
+			move->finished = log_event_is_terminal(event.action);
+			move->holds_key = event.action != EVENT_RELEASED;
+		}
+	}
+	else
+		move->finished = true;	/* no such row */
+	move->known = true;
+	UnregisterSnapshot(snapshot);
+}
+
+static void
+append_moved(uint32 database, Relation events, const Survivor *const *moved, int n)
+{
+	EventRow   *rows = palloc0(n * sizeof(EventRow));
+	int64		id = n > 0 ? next_ids(database, n) : 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		rows[i].id = id++;
+		rows[i].message_id = moved[i]->id;
+		rows[i].queue_id = moved[i]->queue_id;
+		rows[i].at = baton_now();
+		rows[i].action = EVENT_MOVED;
+	}
+	log_append_events(events, rows, n);
+	pfree(rows);
+}
+
+/* One step: messages from listed.next on. */
+static int
+move_some(uint32 database, uint32 segment, uint32 target)
+{
+	LogSegment	from = log_segment_of(segment);
+	LogSegment	to = log_segment_of(target);
+	Relation	messages = table_open(from.messages, AccessShareLock);
+	Relation	events = table_open(from.events, RowExclusiveLock);
+	PendingMove *taken[STEP];
+	const Survivor *survivor[STEP];
+	const Survivor *moved[STEP];
+	int			n = 0;
+	int			nmoved = 0;
+
+	for (int looked = 0; looked < STEP && listed.next < listed.count; looked++)
+	{
+		survivor[n] = &listed.list[listed.next++];
+		taken[n] = take(database, segment, survivor[n]);
+		if (taken[n] != NULL)
+			n++;
+	}
+	BATON_POINT("compact-marked");
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (taken[i]->before == SLOT_ARRIVING)
+			fill_borrowed(messages, events, survivor[i], taken[i]);
+		taken[i]->copied = census_copy(&from, &to, survivor[i], &taken[i]->tid);
+		if (!taken[i]->copied)
+			continue;
+		taken[i]->segment = target;
+		moved[nmoved++] = survivor[i];
+	}
+	append_moved(database, events, moved, nmoved);
+	table_close(messages, NoLock);
+	table_close(events, NoLock);
+	BATON_POINT("compact-copied");
+	return nmoved;
+}
+
+int
+compact_segment(uint32 database, uint32 segment, SegmentRow *row, bool *left)
+{
+	uint32		target = open_survivor_segment(database);
+	int			moved;
+
+	xact_session();
+	xact_reserve_moves(STEP);
+	list_survivors(segment);
+	moved = move_some(database, segment, target);
+	*left = listed.next < listed.count;
+	if (moved > 0)
+	{
+		row->moved_at = baton_now();
+		row->moved_xid = U64FromFullTransactionId(GetTopFullTransactionId());
+	}
+	return moved;
+}
+
+/* Callbacks' parts */
+
+/*
+ * A message that had no slot: it keeps this one if it is to be delivered, as if the loader had brought it in.  One of
+ * which nothing is known yet, as the step failed, is left to the loader.
+ */
+static void
+place_borrowed(const PendingMove *move, TimestampTz now, Wakes *wakes)
+{
+	Slot	   *s = &slots[move->slot];
+	Queue	   *queue = &queues[s->queue];
+
+	s->flags &= ~SLOT_BORROWED;
+	if (!move->known)
+	{
+		if (s->id <= queue->lanes[s->priority].cursor)
+			lane_leave_gap(queue, s->priority, s->id);
+		line_free(move->slot);
+		keeper_wake(s->database);
+		return;
+	}
+	if (move->finished || is_over(s, now))
+	{
+		if (!move->finished)
+			count_finished(s);
+		line_free(move->slot);
+		return;
+	}
+	if (move->holds_key)
+		key_hold(move->slot);
+	if (move->due <= now)
+	{
+		line_ready(move->slot);
+		waiters_wake(s->queue, 1, wakes);
+	}
+	else if (!(s->flags & SLOT_HOLDS_KEY) &&
+			 (move->due > now + PARK_HORIZON || delayed_full(queue)))
+	{
+		due_leave(queue, s->id, move->due);
+		line_free(move->slot);
+	}
+	else
+		line_delay(move->slot, move->due, wakes);
+}
+
+static void
+place_back(const PendingMove *move, Wakes *wakes)
+{
+	Slot	   *s = &slots[move->slot];
+
+	if (move->before == SLOT_DELAYED)
+		line_delay(move->slot, s->due, wakes);
+	else
+		line_ready(move->slot);
+	if (move->key_taken)
+		key_release(move->slot);
+	waiters_wake(s->queue, 1, wakes);
+}
+
+static void
+end_move(const PendingMove *move, bool committed, TimestampTz now, Wakes *wakes)
+{
+	Slot	   *s = &slots[move->slot];
+
+	if (committed && move->copied)
+	{
+		if (!move->finished)
+		{
+			pg_atomic_fetch_add_u64(&segments[s->segment].finished, 1);
+			pg_atomic_fetch_add_u64(&segments[move->segment].sent, 1);
+		}
+		s->segment = move->segment;
+		s->tid = move->tid;
+	}
+	if (queues[s->queue].state != QUEUE_LIVE)
+		line_free(move->slot);
+	else if (s->flags & SLOT_BORROWED)
+		place_borrowed(move, now, wakes);
+	else
+		place_back(move, wakes);
+}
+
+static void
+end_moves(const PendingMove *moves, uint32 n, bool committed)
+{
+	SlotLock	lock = SLOT_LOCK_INIT;
+	TimestampTz now = baton_now();
+
+	for (uint32 i = 0; i < n; i++)
+	{
+		slot_lock(&lock, moves[i].slot);
+		end_move(&moves[i], committed, now, &lock.wakes);
+	}
+	slot_unlock(&lock);
+}
+
+void
+moves_commit(const PendingMove *moves, uint32 n)
+{
+	end_moves(moves, n, true);
+}
+
+void
+moves_undo(const PendingMove *moves, uint32 n)
+{
+	end_moves(moves, n, false);
+}

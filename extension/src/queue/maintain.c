@@ -1,0 +1,449 @@
+/*
+ * queue/maintain.c
+ *	  Cleaning up: closing, counting, emptying segments, moving survivors out of them.
+ *
+ * A closed segment is counted when memory says that it may have nothing unfinished left; if nothing in it is needed, it
+ * is emptied in the same step.  What a few messages hold up is compacted.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "storage/procarray.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "log/census.h"
+#include "log/registry.h"
+#include "log/segment.h"
+#include "memory/directory.h"
+#include "memory/inflight.h"
+#include "memory/line.h"
+#include "memory/outcomes.h"
+#include "memory/slotlock.h"
+#include "queue/compact.h"
+#include "queue/depth.h"
+#include "queue/ending.h"
+#include "queue/maintain.h"
+#include "queue/segments.h"
+
+#define SECONDS (INT64CONST(1) * USECS_PER_SEC)
+
+/* Somebody reads a segment just now, or a snapshot may still need it: it is looked at again after this. */
+#define RETRY_AFTER (1 * SECONDS)
+
+/* Consumers get so long to finish what a sealed segment has left, before it is counted all the same. */
+#define SETTLE_TIME (10 * SECONDS)
+#define COMPACT_AFTER (60 * SECONDS)
+#define COUNT_AGAIN_AFTER (3600 * SECONDS)
+
+/* A snapshot may need the old row of a moved message; but for no longer than this. */
+#define MOVED_SNAPSHOT_WAIT (600 * SECONDS)
+
+#define COMPACT_MOST 20000
+
+typedef enum Action
+{
+	ACTION_NONE,
+	ACTION_COUNT,				/* and empty it, if nothing in it is needed */
+	ACTION_COMPACT
+} Action;
+
+/* Deciding */
+
+/* How many messages of a segment are unfinished, as far as memory knows; -1: it doesn't. */
+static int64
+guess_unfinished(const Segment *s, const SegmentRow *row)
+{
+	int64		finished = (int64) pg_atomic_read_u64(&unconstify(Segment *, s)->finished);
+
+	if (s->whole && !s->survivors)
+		return Max((int64) pg_atomic_read_u64(&unconstify(Segment *, s)->sent) - finished, 0);
+	if (row->counted_at == 0 || s->counts == 0)
+		return row->counted_at == 0 ? -1 : Max(row->unfinished - finished, 0);
+	return Max(row->unfinished - (finished - (int64) s->counted_finished), 0);
+}
+
+static int64
+count_survivors(const SegmentRow *row, TimestampTz now)
+{
+	return row->unfinished + (row->retained_until > now ? row->retained : 0);
+}
+
+/* A few messages of many; or, if that is all it has, some of a few. */
+static bool
+worth_compacting(const SegmentRow *row, TimestampTz now, bool forced)
+{
+	int64		survivors = count_survivors(row, now);
+
+	if (survivors == 0 || survivors > COMPACT_MOST)
+		return false;
+	if (!forced && now - row->sealed_at < COMPACT_AFTER)
+		return false;
+	return survivors <= row->messages / 20 || (survivors <= 100 && survivors <= row->messages / 2);
+}
+
+static Action
+decide(uint32 segment, const SegmentRow *row, TimestampTz now, bool forced)
+{
+	const Segment *s = &segments[segment];
+	int64		guess = guess_unfinished(s, row);
+
+	if (s->state != SEGMENT_CLOSED || row->state != SEGMENT_CLOSED)
+		return ACTION_NONE;
+	if (forced)
+		return ACTION_COUNT;
+	if (now < s->not_before)
+		return ACTION_NONE;
+	if (row->counted_at == 0)
+		return guess <= 0 || now - row->sealed_at > COMPACT_AFTER ||
+					   (guess <= UNFINISHED_LISTED && now - row->sealed_at > SETTLE_TIME)
+				   ? ACTION_COUNT
+				   : ACTION_NONE;
+	if (row->unfinished == 0 && row->retained_until <= now)
+		return ACTION_COUNT;
+	if (row->unfinished > 0 &&
+		(guess <= 0 || now - row->counted_at > COUNT_AGAIN_AFTER ||
+		 (row->unfinished > UNFINISHED_LISTED && guess <= UNFINISHED_LISTED)))
+		return ACTION_COUNT;
+	return worth_compacting(row, now, false) ? ACTION_COMPACT : ACTION_NONE;
+}
+
+static bool
+any_segment(uint32 database, SegmentState state)
+{
+	for (uint32 i = 0; i < MAX_SEGMENTS; i++)
+		if (segments[i].used && segments[i].database == database && segments[i].state == state)
+			return true;
+	return false;
+}
+
+static uint32
+find_segment(uint32 database, int32 number)
+{
+	for (uint32 i = 0; i < MAX_SEGMENTS; i++)
+		if (segments[i].used && !segments[i].pending && segments[i].database == database &&
+			segments[i].number == number)
+			return i;
+	return NONE;
+}
+
+bool
+cleanup_needed(uint32 database)
+{
+	TimestampTz now = baton_now();
+	bool		needed = false;
+	SegmentRow *rows;
+	int			n;
+
+	if (depth_unknown(database))
+		return true;
+	if (!any_segment(database, SEGMENT_CLOSED))
+		return false;
+	if (pg_atomic_read_u32(&shared->databases[database].recount) != 0)
+		return true;
+	rows = registry_list(&n);
+	for (int i = 0; i < n && !needed; i++)
+	{
+		uint32		segment = find_segment(database, rows[i].number);
+
+		needed = segment != NONE && decide(segment, &rows[i], now, false) != ACTION_NONE;
+	}
+	pfree(rows);
+	return needed;
+}
+
+/* Emptying */
+
+static bool
+is_needed(const SegmentRow *row, TimestampTz now)
+{
+	return count_survivors(row, now) > 0;
+}
+
+/* Frees slots that are in a lane, a line or under a timer, of messages that are over. */
+static void
+sweep_over(uint32 database, uint32 segment)
+{
+	SlotLock	lock = SLOT_LOCK_INIT;
+	TimestampTz now = baton_now();
+
+	for (uint32 i = 0; i < shared->window; i++)
+	{
+		Slot	   *s = &slots[i];
+
+		if (s->state == SLOT_FREE || s->database != database ||
+			(segment != NONE && s->segment != segment) || !is_over(s, now))
+			continue;
+		if (!slot_lock(&lock, i) || s->database != database || !is_over(s, now) ||
+			(s->state != SLOT_READY && s->state != SLOT_BLOCKED && s->state != SLOT_DELAYED))
+			continue;
+		line_take_out(i);
+		count_finished(s);
+		line_free(i);
+	}
+	slot_unlock(&lock);
+}
+
+void
+sweep_purged_if_needed(uint32 database)
+{
+	if (pg_atomic_exchange_u32(&shared->databases[database].purged, 0) != 0)
+		sweep_over(database, NONE);
+}
+
+/* Whether memory has a message of the segment, or an event to be written to it. */
+static bool
+memory_refers_to(uint32 database, uint32 segment)
+{
+	for (uint32 i = 0; i < shared->window; i++)
+		if (slots[i].state != SLOT_FREE && slots[i].database == database &&
+			slots[i].segment == segment)
+			return true;
+	return outcome_pending_for(database, segment);
+}
+
+/* TRUNCATE is not MVCC-safe: who has an older snapshot than a move sees the message in the old place only. */
+static bool
+snapshot_needs(uint32 segment, const SegmentRow *row)
+{
+	Relation	rel;
+	TransactionId horizon;
+	bool		needs;
+
+	if (row->moved_at == 0 || baton_now() - row->moved_at >= MOVED_SNAPSHOT_WAIT)
+		return false;
+	rel = table_open(segments[segment].messages, AccessShareLock);
+	horizon = GetOldestNonRemovableTransactionId(rel);
+	needs = !TransactionIdFollows(horizon, XidFromFullTransactionId(
+											   FullTransactionIdFromU64(row->moved_xid)));
+	table_close(rel, AccessShareLock);
+	return needs;
+}
+
+/* AccessExclusiveLock on both tables, without waiting. */
+static bool
+lock_pair(uint32 segment)
+{
+	if (!ConditionalLockRelationOid(segments[segment].messages, AccessExclusiveLock))
+		return false;
+	if (ConditionalLockRelationOid(segments[segment].events, AccessExclusiveLock))
+		return true;
+	UnlockRelationOid(segments[segment].messages, AccessExclusiveLock);
+	return false;
+}
+
+static void
+unlock_pair(uint32 segment)
+{
+	UnlockRelationOid(segments[segment].messages, AccessExclusiveLock);
+	UnlockRelationOid(segments[segment].events, AccessExclusiveLock);
+}
+
+static BlockNumber
+table_blocks(Oid table)
+{
+	Relation	rel = table_open(table, AccessShareLock);
+	BlockNumber blocks = RelationGetNumberOfBlocks(rel);
+
+	table_close(rel, AccessShareLock);
+	return blocks;
+}
+
+/*
+ * Counts a segment, and empties it if nothing in it is needed.  The count takes a while and needs no lock; what it said is
+ * still true under the lock if nothing has been appended, since what is finished stays so.
+ */
+static void
+count_segment(Cleanup *cleanup, uint32 segment, SegmentRow *row)
+{
+	LogSegment	tables = log_segment_of(segment);
+	uint64		finished = pg_atomic_read_u64(&segments[segment].finished);
+	BlockNumber blocks[2];
+	int64		bytes;
+
+	blocks[0] = table_blocks(tables.messages);
+	blocks[1] = table_blocks(tables.events);
+	census_take(&tables, baton_now(), row);
+	sweep_over(cleanup->database, segment);
+	if (is_needed(row, baton_now()))
+	{
+		put_segment(segment, row, SEGMENT_COUNTED, finished);
+		return;
+	}
+	BATON_POINT("reclaim-counted");
+	bytes = segment_bytes(segment);
+	if (snapshot_needs(segment, row) || !lock_pair(segment))
+	{
+		segments[segment].not_before = baton_now() + RETRY_AFTER;
+		put_segment(segment, row, SEGMENT_COUNTED, finished);
+		return;
+	}
+	BATON_POINT("reclaim-locked");
+	if (memory_refers_to(cleanup->database, segment) ||
+		blocks[0] != table_blocks(tables.messages) || blocks[1] != table_blocks(tables.events))
+	{
+		segments[segment].not_before = baton_now() + RETRY_AFTER;
+		put_segment(segment, row, SEGMENT_COUNTED, finished);
+		return;
+	}
+	log_segment_truncate(&tables);
+	BATON_POINT("reclaim-truncated");
+	cleanup->report.segments_emptied++;
+	cleanup->report.messages_removed += row->messages;
+	cleanup->report.bytes_freed += bytes;
+	*row = (SegmentRow) {.number = row->number, .state = SEGMENT_FREE};
+	put_segment(segment, row, SEGMENT_EMPTIED, 0);
+}
+
+/* Somebody has the segment open: no need to count it once more for that. */
+static bool
+may_be_emptied(uint32 segment)
+{
+	if (!lock_pair(segment))
+		return false;
+	unlock_pair(segment);
+	return true;
+}
+
+/* Steps */
+
+void
+cleanup_begin(Cleanup *cleanup, uint32 database, bool forced)
+{
+	memset(cleanup, 0, sizeof(*cleanup));
+	cleanup->database = database;
+	cleanup->forced = forced;
+	if (pg_atomic_exchange_u32(&shared->databases[database].recount, 0) != 0)
+		cleanup->forced = true;
+	cleanup->rotated = !forced;
+}
+
+static bool
+was_looked_at(const Cleanup *cleanup, uint32 segment)
+{
+	return (cleanup->looked[segment / 32] & ((uint32) 1 << (segment % 32))) != 0;
+}
+
+static void
+look_at(Cleanup *cleanup, uint32 segment)
+{
+	cleanup->looked[segment / 32] |= (uint32) 1 << (segment % 32);
+}
+
+/* Asked for: the open segment is closed too, if half of what it has can go. */
+static void
+rotate_if_worth(Cleanup *cleanup)
+{
+	uint32		open = pg_atomic_read_u32(&shared->databases[cleanup->database].open_segment);
+	SegmentRow	row = {0};
+	LogSegment	tables;
+
+	cleanup->rotated = true;
+	if (open == NONE)
+		return;
+	tables = log_segment_of(open);
+	census_take(&tables, baton_now(), &row);
+	if (row.messages > 0 && count_survivors(&row, baton_now()) <= row.messages / 2)
+		rotate_segment(cleanup->database, true);
+}
+
+static void
+compact(Cleanup *cleanup, uint32 segment, SegmentRow *row)
+{
+	bool		left;
+	int			moved = compact_segment(cleanup->database, segment, row, &left);
+
+	cleanup->report.messages_moved += moved;
+	if (row->moved_at != 0 && !left)
+		row->counted_at = 0;	/* what is left has to be counted */
+	if (moved > 0 || !left)
+		put_segment(segment, row, SEGMENT_CHANGED, 0);
+	if (moved == 0 && !left)
+		segments[segment].not_before = baton_now() + COMPACT_AFTER;
+}
+
+/* What to do with a segment next. */
+static Action
+next_action(const Cleanup *cleanup, uint32 segment, const SegmentRow *row, TimestampTz now)
+{
+	bool		looked = was_looked_at(cleanup, segment);
+	Action		action = decide(segment, row, now, cleanup->forced && !looked);
+
+	if (action == ACTION_NONE && cleanup->forced && looked && now >= segments[segment].not_before &&
+		segments[segment].state == SEGMENT_CLOSED && row->counted_at != 0 &&
+		worth_compacting(row, now, true))
+		action = ACTION_COMPACT;
+	return action;
+}
+
+bool
+cleanup_step(Cleanup *cleanup)
+{
+	TimestampTz now = baton_now();
+	SegmentRow *rows;
+	int			n;
+
+	maintenance_lock(true);
+	if (!cleanup->rotated)
+	{
+		rotate_if_worth(cleanup);
+		return true;
+	}
+	if (close_segments(cleanup->database) > 0)
+		return true;
+	rows = registry_list(&n);
+	for (int i = 0; i < n; i++)
+	{
+		uint32		segment = find_segment(cleanup->database, rows[i].number);
+		Action		action;
+
+		if (segment == NONE)
+			continue;
+		action = next_action(cleanup, segment, &rows[i], now);
+		cleanup->current = segment;
+		switch (action)
+		{
+			case ACTION_COUNT:
+				look_at(cleanup, segment);
+				if (rows[i].counted_at != 0 && !is_needed(&rows[i], now) && !may_be_emptied(segment))
+				{
+					segments[segment].not_before = now + RETRY_AFTER;
+					continue;
+				}
+				count_segment(cleanup, segment, &rows[i]);
+				return true;
+			case ACTION_COMPACT:
+				compact(cleanup, segment, &rows[i]);
+				return true;
+			case ACTION_NONE:
+				break;
+		}
+	}
+	cleanup->current = NONE;
+	return depth_count(cleanup->database);
+}
+
+void
+cleanup_failed(Cleanup *cleanup)
+{
+	if (cleanup->current == NONE)
+		return;
+	look_at(cleanup, cleanup->current);
+	segments[cleanup->current].not_before = baton_now() + COUNT_AGAIN_AFTER;
+}
+
+void
+cleanup_end(Cleanup *cleanup)
+{
+	cleanup->report.segments_kept = 0;
+	for (uint32 i = 0; i < MAX_SEGMENTS; i++)
+		if (segments[i].used && segments[i].database == cleanup->database &&
+			(segments[i].state == SEGMENT_SEALED || segments[i].state == SEGMENT_CLOSED))
+			cleanup->report.segments_kept++;
+}

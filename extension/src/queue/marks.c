@@ -1,0 +1,151 @@
+/*
+ * queue/marks.c
+ *	  From which id on a queue has to be read when the server starts.
+ *
+ * Slots are looked at without a lock.  One may be given up, its message left to the log, before
+ * the look comes by; so what is left to the log meanwhile is noted in Queue.left_id, and
+ * the marks of the lanes are looked at both before and after.  A message never moves
+ * from the log to a slot without having been below one of those marks.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "log/registry.h"
+#include "memory/directory.h"
+#include "memory/line.h"
+#include "queue/marks.h"
+#include "queue/segments.h"
+
+/* A mark is written when this many ids have passed, or some and a while. */
+#define WRITE_AFTER_IDS 20000
+#define WRITE_AFTER (INT64CONST(60) * USECS_PER_SEC)
+
+static bool
+is_ours(const Queue *queue, uint32 database)
+{
+	return queue->state == QUEUE_LIVE && queue->database == database;
+}
+
+static void
+lower(int64 *lowest, const Queue *queue)
+{
+	int64		left = Min(line_lowest_left(queue), queue->left_id);
+
+	*lowest = Min(*lowest, left);
+}
+
+/* First look: lowest[] by queue, -1 for those that are none of ours. */
+static void
+begin_look(uint32 database, int64 *lowest)
+{
+	for (uint32 q = 0; q < shared->queues; q++)
+	{
+		lowest[q] = -1;
+		if (!is_ours(&queues[q], database))
+			continue;
+		LWLockAcquire(queue_lock(q), LW_EXCLUSIVE);
+		if (is_ours(&queues[q], database))
+		{
+			lowest[q] = ID_INFINITE;
+			queues[q].left_id = ID_INFINITE;
+			lower(&lowest[q], &queues[q]);
+		}
+		LWLockRelease(queue_lock(q));
+	}
+}
+
+static void
+look_at_slots(uint32 database, int64 *lowest)
+{
+	for (uint32 i = 0; i < shared->window; i++)
+	{
+		const Slot *s = &slots[i];
+		uint32		queue = s->queue;
+
+		if (s->state != SLOT_FREE && s->database == database && queue < shared->queues)
+			lowest[queue] = Min(lowest[queue], s->id);
+	}
+}
+
+/* Second look; returns whether any mark is due to be written. */
+static bool
+end_look(uint32 database, int64 oldest_send, int64 *lowest, int64 due_after)
+{
+	bool		due = false;
+
+	for (uint32 q = 0; q < shared->queues; q++)
+	{
+		Queue	   *queue = &queues[q];
+		int64		below;
+
+		if (lowest[q] < 0)
+			continue;
+		LWLockAcquire(queue_lock(q), LW_EXCLUSIVE);
+		lower(&lowest[q], queue);
+		below = Min(lowest[q], oldest_send);
+		if (is_ours(queue, database) && below > queue->finished_below)
+			queue->finished_below = below;
+		due |= is_ours(queue, database) &&
+			   queue->finished_below >= queue->marked_below + due_after;
+		LWLockRelease(queue_lock(q));
+	}
+	return due;
+}
+
+static void
+write_marks(uint32 database, int64 least)
+{
+	QueueMark  *marks;
+	uint32	   *of;
+	int			n = 0;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	/* whoever adopts tables the marks don't know forgets the marks under this lock, and has all read again */
+	if (maintenance_lock(false) && pg_atomic_read_u32(&shared->databases[database].reload) == 0)
+	{
+		marks = palloc(shared->queues * sizeof(QueueMark));
+		of = palloc(shared->queues * sizeof(uint32));
+		for (uint32 q = 0; q < shared->queues; q++)
+		{
+			if (!is_ours(&queues[q], database) ||
+				queues[q].finished_below < queues[q].marked_below + least)
+				continue;
+			of[n] = q;
+			marks[n++] = (QueueMark) {queues[q].id, queues[q].finished_below};
+		}
+		registry_put_marks(marks, n);
+		for (int i = 0; i < n; i++)
+			queues[of[i]].marked_below = marks[i].below;
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+void
+marks_raise(uint32 database)
+{
+	static TimestampTz written_at = 0;
+	bool		long_ago = baton_now() - written_at >= WRITE_AFTER;
+	int64		due_after = long_ago ? 1 : WRITE_AFTER_IDS;
+	int64		oldest_send;
+	int64	   *lowest;
+	bool		due;
+
+	if (pg_atomic_read_u32(&shared->databases[database].reload) != 0)
+		return;
+	lowest = MemoryContextAlloc(TopMemoryContext, shared->queues * sizeof(int64));
+	oldest_send = sending_oldest(database);
+	begin_look(database, lowest);
+	look_at_slots(database, lowest);
+	due = end_look(database, oldest_send, lowest, due_after);
+	pfree(lowest);
+	if (due)
+		write_marks(database, due_after);
+	if (long_ago)
+		written_at = baton_now();
+}

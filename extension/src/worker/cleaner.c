@@ -1,0 +1,162 @@
+/*
+ * worker/cleaner.c
+ *	  The keeper's helper for what takes long: counting segments, emptying them, compaction.
+ *
+ * Started when there is something to do, and gone when it is done, so that the keeper can go on loading.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "log/schema.h"
+#include "memory/directory.h"
+#include "queue/maintain.h"
+#include "queue/xact.h"
+#include "worker/worker.h"
+
+static uint32 my_database = NONE;
+
+void
+worker_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"row_security", "off"},
+		{"synchronous_commit", "local"},
+	};
+
+	for (size_t i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* One step in a transaction of its own.  An error is reported, and the next step goes on with another segment. */
+static bool
+step(Cleanup *cleanup)
+{
+	MemoryContext context = CurrentMemoryContext;
+	bool		more = true;
+
+	StartTransactionCommand();
+	PG_TRY();
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		more = cleanup_step(cleanup);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(context);
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		cleanup_failed(cleanup);
+		RESUME_INTERRUPTS();
+		more = cleanup->current != NONE;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return more;
+}
+
+bool
+cleaner_run(uint32 database, int steps)
+{
+	Cleanup    *cleanup = MemoryContextAlloc(TopMemoryContext, sizeof(Cleanup));
+	bool		more = true;
+	int			done = 0;
+
+	cleanup_begin(cleanup, database, false);
+	while (more && (steps == 0 || done++ < steps) && !database_held(MyDatabaseId))
+	{
+		CHECK_FOR_INTERRUPTS();
+		more = step(cleanup);
+	}
+	pfree(cleanup);
+	return more;
+}
+
+bool
+cleaner_start(uint32 database)
+{
+	BackgroundWorker worker = {0};
+
+	snprintf(worker.bgw_name, BGW_MAXLEN, "baton cleaner for database %u", MyDatabaseId);
+	snprintf(worker.bgw_type, BGW_MAXLEN, "baton cleaner");
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	snprintf(worker.bgw_library_name, BGW_MAXLEN, "baton");
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "baton_cleaner_main");
+	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
+	return RegisterDynamicBackgroundWorker(&worker, NULL);
+}
+
+static void
+cleaner_gone(int code, Datum arg)
+{
+	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
+	if (my_database != NONE && shared->databases[my_database].cleaner_pid == MyProcPid)
+		shared->databases[my_database].cleaner_pid = 0;
+	LWLockRelease(directory_lock());
+}
+
+/* Takes the cleaner's place; false if another one has it. */
+static bool
+take_place(void)
+{
+	const LogSchema *schema;
+	uint32		database = NONE;
+
+	StartTransactionCommand();
+	schema = log_schema(true);
+	if (schema != NULL)
+		database = database_find(MyDatabaseId, schema->extension, false);
+	CommitTransactionCommand();
+	if (database == NONE || database_held(MyDatabaseId))
+		return false;
+	before_shmem_exit(cleaner_gone, 0);
+	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
+	if (shared->databases[database].cleaner_pid == 0)
+	{
+		shared->databases[database].cleaner_pid = MyProcPid;
+		my_database = database;
+	}
+	LWLockRelease(directory_lock());
+	return my_database != NONE;
+}
+
+void
+baton_cleaner_main(Datum arg)
+{
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid,
+											  BGWORKER_BYPASS_ALLOWCONN);
+	worker_settings();
+	xact_session();
+	if (take_place())
+	{
+		pgstat_report_activity(STATE_RUNNING, "baton cleanup");
+		cleaner_run(my_database, 0);
+	}
+	proc_exit(0);
+}
