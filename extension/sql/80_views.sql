@@ -147,9 +147,105 @@ COMMENT ON VIEW in_flight IS
 COMMENT ON COLUMN in_flight.detached IS 'the claim doesn''t end with the session that made it';
 COMMENT ON COLUMN in_flight.lease_until IS 'null: the transaction that received is still open';
 
+/* The tables of a segment, and who keeps one from being closed or emptied. */
+CREATE OR REPLACE VIEW segment_status AS
+SELECT
+	s.number,
+	s.state,
+	s.survivors,
+	s.first_id,
+	s.last_id,
+	s.messages,
+	s.unfinished,
+	s.retained,
+	s.retained_until,
+	s.counted_at,
+	s.opened_at,
+	s.sealed_at,
+	pg_total_relation_size(t.messages) + pg_total_relation_size(t.events) AS bytes,
+	(SELECT max(age(c.relfrozenxid)) FROM pg_class c
+		WHERE c.oid IN (t.messages, t.events) OR c.oid IN
+			(SELECT r.reltoastrelid FROM pg_class r WHERE r.oid IN (t.messages, t.events))) AS freeze_age,
+	l.pids,
+	CASE
+		WHEN s.state = 'sealed' AND l.pids IS NOT NULL THEN 'transactions that may be writing to it'
+		WHEN s.state = 'sealed' THEN 'the keeper'
+		WHEN s.state <> 'closed' THEN NULL
+		WHEN s.counted_at IS NULL THEN 'being counted'
+		WHEN s.unfinished > 0 THEN 'unfinished messages'
+		WHEN s.retained_until > statement_timestamp() THEN 'retention'
+		WHEN l.pids IS NOT NULL THEN 'transactions that read it'
+		WHEN s.moved_at > statement_timestamp() - interval '10 min' THEN 'snapshots older than its compaction'
+		ELSE 'the keeper'
+	END AS waits_for
+FROM segment s
+CROSS JOIN LATERAL (
+	SELECT to_regclass(format('baton.message_log_%s', s.number)) AS messages,
+		to_regclass(format('baton.event_log_%s', s.number)) AS events
+) t
+LEFT JOIN LATERAL (
+	SELECT array_agg(DISTINCT pid) AS pids
+	FROM pg_locks
+	WHERE locktype = 'relation' AND granted AND relation IN (t.messages, t.events)
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		AND (s.state <> 'sealed' OR mode <> 'AccessShareLock')
+) l ON s.state IN ('sealed', 'closed');
+
+COMMENT ON VIEW segment_status IS
+'The segments of the log: what is in each, how large it is, and what keeps it from being emptied.';
+COMMENT ON COLUMN segment_status.survivors IS 'it takes what compaction moves out of others';
+COMMENT ON COLUMN segment_status.first_id IS 'no message in it has a lower id';
+COMMENT ON COLUMN segment_status.last_id IS 'no message in it has a higher id; null: not known';
+COMMENT ON COLUMN segment_status.unfinished IS 'messages that were not finished when it was counted, at counted_at; there can only be fewer since';
+COMMENT ON COLUMN segment_status.retained IS 'finished messages whose retention was not over then';
+COMMENT ON COLUMN segment_status.bytes IS 'both tables with indexes and TOAST';
+COMMENT ON COLUMN segment_status.freeze_age IS 'transactions since the oldest of its rows was written; emptying it begins anew';
+COMMENT ON COLUMN segment_status.pids IS 'processes that have it locked just now';
+COMMENT ON COLUMN segment_status.waits_for IS 'what keeps it from being closed or emptied; null: nothing has to';
+
+/*
+ * What memory knows, and what the server's catalogs say about the log's tables.  Limits: half of what
+ * forces the server to act.
+ */
 CREATE OR REPLACE VIEW health AS
 SELECT item, value, ok, hint
-FROM _health();
+FROM _health()
+UNION ALL
+SELECT 'segments ' || state, format('%s, %s', count(*), pg_size_pretty(sum(bytes))), true, NULL
+FROM segment_status
+GROUP BY state
+UNION ALL
+SELECT format('segment %s', number), format('%s since %s', state, coalesce(counted_at, sealed_at)), false,
+	format('It waits for %s%s.', waits_for, ' (processes ' || array_to_string(pids, ', ') || ')')
+FROM segment_status
+WHERE pids IS NOT NULL AND sealed_at < statement_timestamp() - interval '5 min'
+	AND waits_for IN ('transactions that may be writing to it', 'transactions that read it')
+UNION ALL
+SELECT 'oldest snapshot', format('%s transactions, process %s', age, pid), age < 10000000,
+	'A transaction or replication slot has been open for long.  Queues don''t mind, but vacuum of every table does.'
+FROM (
+	SELECT greatest(age(backend_xmin), age(backend_xid)) AS age, pid
+	FROM pg_stat_activity
+	WHERE backend_xmin IS NOT NULL OR backend_xid IS NOT NULL
+	ORDER BY 1 DESC, 2
+	LIMIT 1
+) oldest
+UNION ALL
+SELECT 'dead rows of ' || relname, format('%s, last vacuum %s', n_dead_tup,
+		coalesce(greatest(last_vacuum, last_autovacuum)::text, 'never')), n_dead_tup < 10000,
+	'Autovacuum does not get through: look for an old snapshot, or autovacuum being off.'
+FROM pg_stat_all_tables
+WHERE schemaname = 'baton' AND relname IN ('queue_definition', 'segment', 'queue_mark')
+UNION ALL
+SELECT 'changed rows of ' || relname, format('%s updated, %s deleted', n_tup_upd, n_tup_del), false,
+	'Tables of the log are only ever appended to.  Somebody has changed rows by hand.'
+FROM pg_stat_all_tables
+WHERE schemaname = 'baton' AND relname ~ '^(message|event)_log' AND n_tup_upd + n_tup_del > 0
+UNION ALL
+SELECT 'freeze age of the log', format('%s transactions', coalesce(max(freeze_age), 0)),
+	coalesce(max(freeze_age), 0) < current_setting('autovacuum_freeze_max_age')::bigint,
+	'Old segments have not been frozen: look whether the keeper''s helper has errors in the server''s log.'
+FROM segment_status;
 
 COMMENT ON VIEW health IS
 'What an administrator should know, one row an item; hint says what to do where ok is false.';

@@ -9,6 +9,6 @@ REVOKE ALL ON FUNCTION create_queue, alter_queue, drop_queue, purge_queue, pause
 REVOKE ALL ON PROCEDURE cleanup_queue FROM PUBLIC;
 REVOKE ALL ON FUNCTION _installed FROM PUBLIC;
 
-GRANT SELECT ON message, queue_log, queue, in_flight, health TO pg_monitor;
+GRANT SELECT ON message, queue_log, queue, in_flight, segment_status, health TO pg_monitor;
 
 SELECT _installed();

@@ -12,6 +12,9 @@
 /* A queue that somebody receives from keeps this many slots, however full the window is. */
 #define ALWAYS_SOME 64
 
+/* How long what is ready waits for what is in the log and of higher priority. */
+#define PATIENCE (INT64CONST(1) * USECS_PER_SEC)
+
 /* How far from the end of a lane a message to evict is looked for. */
 #define EVICT_LOOK 64
 
@@ -67,6 +70,7 @@ line_init(Queue *queue, int64 from)
 	pg_atomic_write_u64(&queue->next_due, PG_INT64_MAX);
 	memset(queue->count, 0, sizeof(queue->count));
 	queue->slots = 0;
+	line_be_patient(queue);
 	queue->stalled = false;
 	queue->due_loaded = queue->due_cursor = empty ? baton_now() : PG_INT64_MIN;
 	queue->due_redo = PG_INT64_MAX;
@@ -176,20 +180,9 @@ lane_first(const Lane *lane)
 	return first;
 }
 
-bool
-line_has_ready(const Queue *queue)
-{
-	if (queue->state != QUEUE_LIVE || queue->policy.paused || queue->stalled ||
-		queue->count[SLOT_READY] == 0)
-		return false;
-	for (int i = 0; i < BATON_PRIORITIES; i++)
-		if (lane_first(&queue->lanes[i]) != NONE)
-			return true;
-	return false;
-}
-
-uint32
-line_pop(Queue *queue)
+/* The next one to hand out, still linked; NONE: none. */
+static uint32
+line_first(const Queue *queue)
 {
 	if (queue->count[SLOT_READY] == 0)
 		return NONE;
@@ -198,12 +191,46 @@ line_pop(Queue *queue)
 		uint32		slot = lane_first(&queue->lanes[i]);
 
 		if (slot != NONE)
-		{
-			lane_unlink(slot);
 			return slot;
-		}
+		if (lane_spilled(&queue->lanes[i]) && !queue->impatient)
+			return NONE;
 	}
 	return NONE;
+}
+
+bool
+line_has_ready(const Queue *queue)
+{
+	return queue->state == QUEUE_LIVE && !queue->policy.paused && !queue->stalled &&
+		   line_first(queue) != NONE;
+}
+
+void
+line_lose_patience(Queue *queue, TimestampTz now)
+{
+	if (queue->count[SLOT_READY] == 0 || line_first(queue) != NONE)
+		queue->held_since = 0;
+	else if (queue->held_since == 0)
+		queue->held_since = now;
+	else if (now - queue->held_since >= PATIENCE)
+		queue->impatient = true;
+}
+
+void
+line_be_patient(Queue *queue)
+{
+	queue->held_since = 0;
+	queue->impatient = false;
+}
+
+uint32
+line_pop(Queue *queue)
+{
+	uint32		slot = line_first(queue);
+
+	if (slot != NONE)
+		lane_unlink(slot);
+	return slot;
 }
 
 void

@@ -64,8 +64,17 @@ extern bool line_arrive(uint32 slot);
 /* The lane's lowest id, or NONE if nothing of it may be handed out. */
 extern uint32 lane_first(const Lane *lane);
 
-/* True if something could be handed out, keys, quarantine and snapshots aside. */
+/*
+ * True if something could be handed out, keys, quarantine and snapshots aside.  Where a lane has messages in the log
+ * only, what is of lower priority waits for the loader; but if that is stuck, for a second only.
+ */
 extern bool line_has_ready(const Queue *queue);
+
+/* Looks whether that second is over.  Whoever is about to receive or to sleep calls it first. */
+extern void line_lose_patience(Queue *queue, TimestampTz now);
+
+/* The loader is at work: lower priorities wait for it again. */
+extern void line_be_patient(Queue *queue);
 
 /*
  * Puts a slot that is in no place where it can be handed out.

@@ -164,6 +164,9 @@ typedef struct Queue
 								 * the lock, read without */
 	uint32		count[SLOT_STATES];
 	uint32		slots;			/* all of them; also read unlocked by who looks for the largest */
+	TimestampTz held_since;		/* what is ready waits for messages of higher priority that are still in the
+								 * log; 0: it doesn't */
+	bool		impatient;		/* it has waited for too long */
 	bool		stalled;		/* all that is ready, as far as was looked, waits for busy keys and found no place
 								 * in their lines; until something becomes ready or a key is free */
 

@@ -507,6 +507,7 @@ load_gap(Pass *pass, int priority)
 		if (reached < gap.last)
 			ranges_add(&lane->gaps, reached + 1, gap.last);
 		lane->reading.first = lane->reading.last = ID_INFINITE;
+		line_be_patient(&queues[pass->queue]);
 	}
 	if (line_has_ready(&queues[pass->queue]))
 		waiters_wake(pass->queue, lane->ready, &wakes);
@@ -545,6 +546,7 @@ load_next(Pass *pass, int priority, int n)
 		if (reached < cursor)
 			ranges_add(&lane->gaps, reached + 1, cursor);
 		lane->loaded = cursor;
+		line_be_patient(queue);
 	}
 	if (line_has_ready(queue))
 		waiters_wake(pass->queue, lane->ready, &wakes);

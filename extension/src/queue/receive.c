@@ -167,6 +167,7 @@ claim_run(const QueueRef *ref, const ReceiveOptions *options, int n, Claim *out)
 	if (queue_current(ref) && queue->state == QUEUE_LIVE && !queue->policy.paused)
 	{
 		advance_timers(ref->queue, now, SLOT_RUN, &wakes);
+		line_lose_patience(queue, now);
 		found = claim_locked(ref->queue, options, n, now, out, &wakes);
 		if (line_has_ready(queue))
 			waiters_wake(ref->queue, 1, &wakes);

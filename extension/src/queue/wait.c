@@ -56,6 +56,7 @@ look(const QueueRef *ref, bool first, TimestampTz now, int64 *nap)
 		return WAIT_DROPPED;
 	}
 	advance_timers(ref->queue, now, 256, &wakes);
+	line_lose_patience(queue, now);
 	if (first)
 	{
 		pg_atomic_write_u64(&queue->received_at, (uint64) now);

@@ -82,6 +82,7 @@ do $$ begin loop end loop; end $$;
 rollback;
 select pg_temp.later();
 select payload, attempt from baton.receive('q');
+select baton_test.wait_until($$(select bool_or(detail ->> 'sqlstate' = '57014') from pg_temp.log where payload = '2')$$);
 select distinct action, failures, detail ->> 'sqlstate' from log where payload = '2' order by 3;
 select baton.complete(receipt) from baton.held();
 -- But not for ever: ten times the budget, in a row.
