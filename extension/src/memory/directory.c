@@ -153,7 +153,7 @@ segment_register(const Segment *pair, bool known)
 		s->whole = false;
 		s->counts = 0;
 		s->counted_finished = 0;
-		s->not_before = 0;
+		s->not_before = s->frozen_at = 0;
 		pg_atomic_write_u64(&s->sent, 0);
 		pg_atomic_write_u64(&s->finished, 0);
 		s->generation++;

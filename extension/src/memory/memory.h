@@ -258,6 +258,7 @@ typedef struct Segment
 	uint32		counts;			/* how often it has been counted: see log/registry.h */
 	TimestampTz not_before;		/* when cleanup looks at it again; written by who is at it, who has the lock
 								 * of maintenance */
+	TimestampTz frozen_at;		/* when it was last frozen, or that was tried; only the cleaner */
 	pg_atomic_uint64 sent;		/* messages of it published since it is used; unlocked */
 	pg_atomic_uint64 finished;	/* and finished; unlocked */
 } Segment;

@@ -93,6 +93,19 @@ cleaner_run(uint32 database, int steps)
 	return more;
 }
 
+/* One segment at a time, the next one in the next run. */
+static void
+freeze_one(uint32 database)
+{
+	uint32		segment;
+
+	StartTransactionCommand();
+	segment = freeze_wanted(database);
+	CommitTransactionCommand();
+	if (segment != NONE && !database_held(MyDatabaseId))
+		freeze_segment(segment);
+}
+
 bool
 cleaner_start(uint32 database)
 {
@@ -157,6 +170,7 @@ baton_cleaner_main(Datum arg)
 	{
 		pgstat_report_activity(STATE_RUNNING, "baton cleanup");
 		cleaner_run(my_database, 0);
+		freeze_one(my_database);
 	}
 	proc_exit(0);
 }

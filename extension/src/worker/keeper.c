@@ -123,7 +123,7 @@ duty_clean(uint32 database)
 		return false;
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	needed = cleanup_needed(database);
+	needed = cleanup_needed(database) || freeze_wanted(database) != NONE;
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	if (needed && !cleaner_start(database))

@@ -37,6 +37,12 @@ extern bool cleaner_start(uint32 database);
 /* Cleans up in this process: at most so many steps, 0: until nothing is left.  Returns whether there may be more. */
 extern bool cleaner_run(uint32 database, int steps);
 
+/* A segment that should be frozen; NONE: none.  In a transaction. */
+extern uint32 freeze_wanted(uint32 database);
+
+/* Freezes it, in transactions of its own. */
+extern void freeze_segment(uint32 segment);
+
 /* Entry points named in the registration. */
 extern PGDLLEXPORT BATON_NORETURN void baton_launcher_main(Datum arg);
 extern PGDLLEXPORT BATON_NORETURN void baton_keeper_main(Datum arg);
