@@ -205,15 +205,28 @@ census_copy(const LogSegment *from, const LogSegment *to, const Survivor *surviv
 	return copied;
 }
 
-void
-log_segment_truncate(const LogSegment *segment)
+/* Runs a utility statement with the names of both tables in it. */
+static void
+run_on_pair(const LogSegment *segment, const char *format)
 {
 	Statement	statement;
 
 	statement_begin(&statement);
 	statement_run_as_of(GetLatestSnapshot(),
-						psprintf("TRUNCATE ONLY %s, ONLY %s", table_name(segment->messages),
+						psprintf(format, table_name(segment->messages),
 								 table_name(segment->events)),
 						0, NULL, NULL, SPI_OK_UTILITY);
 	statement_end(&statement);
+}
+
+void
+log_segment_truncate(const LogSegment *segment)
+{
+	run_on_pair(segment, "TRUNCATE ONLY %s, ONLY %s");
+}
+
+void
+log_segment_drop(const LogSegment *segment)
+{
+	run_on_pair(segment, "DROP TABLE %s, %s");
 }

@@ -62,4 +62,7 @@ extern bool census_copy(const LogSegment *from, const LogSegment *to, const Surv
  */
 extern void log_segment_truncate(const LogSegment *segment);
 
+/* Drops both tables, likewise. */
+extern void log_segment_drop(const LogSegment *segment);
+
 #endif

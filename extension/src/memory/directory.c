@@ -182,7 +182,14 @@ segment_change(const SegmentChange *change)
 	Database   *d = &shared->databases[change->database];
 
 	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
-	if (s->used && s->database == change->database && s->generation == change->generation)
+	if (!s->used || s->database != change->database || s->generation != change->generation)
+		;						/* the whole installation has been forgotten */
+	else if (change->dropped)
+	{
+		s->used = false;
+		s->generation++;
+	}
+	else
 	{
 		if (change->state == SEGMENT_OPEN && (s->state == SEGMENT_FREE || s->pending))
 		{

@@ -39,6 +39,7 @@ typedef struct SegmentChange
 	SegmentState state;
 	bool		survivors;
 	bool		emptied;
+	bool		dropped;		/* with its tables; the rest means nothing */
 	bool		counted;
 	int64		first_id;
 	int64		last_id;

@@ -47,6 +47,9 @@
 
 #define COMPACT_MOST 20000
 
+/* So many free pairs are kept at least. */
+#define FREE_RESERVE 4
+
 typedef enum Action
 {
 	ACTION_NONE,
@@ -131,31 +134,6 @@ find_segment(uint32 database, int32 number)
 			segments[i].number == number)
 			return i;
 	return NONE;
-}
-
-bool
-cleanup_needed(uint32 database)
-{
-	TimestampTz now = baton_now();
-	bool		needed = false;
-	SegmentRow *rows;
-	int			n;
-
-	if (depth_unknown(database))
-		return true;
-	if (!any_segment(database, SEGMENT_CLOSED))
-		return false;
-	if (pg_atomic_read_u32(&shared->databases[database].recount) != 0)
-		return true;
-	rows = registry_list(&n);
-	for (int i = 0; i < n && !needed; i++)
-	{
-		uint32		segment = find_segment(database, rows[i].number);
-
-		needed = segment != NONE && decide(segment, &rows[i], now, false) != ACTION_NONE;
-	}
-	pfree(rows);
-	return needed;
 }
 
 /* Emptying */
@@ -311,7 +289,70 @@ may_be_emptied(uint32 segment)
 	return true;
 }
 
+/* A time of many segments is over: pairs that are free beyond a reserve are dropped. */
+static uint32
+find_surplus(uint32 database)
+{
+	uint32		last = NONE;
+	int			nfree = 0;
+	int			used = 0;
+
+	for (uint32 i = 0; i < MAX_SEGMENTS; i++)
+	{
+		const Segment *s = &segments[i];
+
+		if (!s->used || s->pending || s->database != database)
+			continue;
+		if (s->state != SEGMENT_FREE)
+			used++;
+		else
+		{
+			nfree++;
+			if (last == NONE || s->number > segments[last].number)
+				last = i;
+		}
+	}
+	return nfree > Max(FREE_RESERVE, used / 2) ? last : NONE;
+}
+
+static bool
+drop_surplus(uint32 database)
+{
+	uint32		segment = find_surplus(database);
+
+	/* nobody is about to choose it */
+	if (segment == NONE || !log_segment_lock_if_free() || !lock_pair(segment))
+		return false;
+	drop_segment(segment);
+	return true;
+}
+
 /* Steps */
+
+bool
+cleanup_needed(uint32 database)
+{
+	TimestampTz now = baton_now();
+	bool		needed = false;
+	SegmentRow *rows;
+	int			n;
+
+	if (depth_unknown(database) || find_surplus(database) != NONE)
+		return true;
+	if (!any_segment(database, SEGMENT_CLOSED))
+		return false;
+	if (pg_atomic_read_u32(&shared->databases[database].recount) != 0)
+		return true;
+	rows = registry_list(&n);
+	for (int i = 0; i < n && !needed; i++)
+	{
+		uint32		segment = find_segment(database, rows[i].number);
+
+		needed = segment != NONE && decide(segment, &rows[i], now, false) != ACTION_NONE;
+	}
+	pfree(rows);
+	return needed;
+}
 
 void
 cleanup_begin(Cleanup *cleanup, uint32 database, bool forced)
@@ -426,6 +467,8 @@ cleanup_step(Cleanup *cleanup)
 		}
 	}
 	cleanup->current = NONE;
+	if (drop_surplus(cleanup->database))
+		return true;
 	return depth_count(cleanup->database);
 }
 

@@ -12,6 +12,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/syscache.h"
 
+#include "log/census.h"
 #include "log/registry.h"
 #include "log/schema.h"
 #include "memory/directory.h"
@@ -199,6 +200,24 @@ put_segment(uint32 segment, const SegmentRow *row, SegmentEvent event, uint64 fi
 	xact_reserve_segment();
 	registry_put(row);
 	xact_add_segment(&change, s->pending);
+}
+
+void
+drop_segment(uint32 segment)
+{
+	const Segment *s = &segments[segment];
+	LogSegment	tables = log_segment_of(segment);
+	SegmentChange change = {
+		.database = s->database,
+		.segment = segment,
+		.generation = s->generation,
+		.dropped = true,
+	};
+
+	xact_reserve_segment();
+	registry_delete(s->number);
+	log_segment_drop(&tables);
+	xact_add_segment(&change, false);
 }
 
 static bool
@@ -461,10 +480,10 @@ segments_commit(const PendingSegment *changes, uint32 n)
 {
 	/* the one that opens first: senders find one at every moment */
 	for (uint32 i = 0; i < n; i++)
-		if (changes[i].change.state == SEGMENT_OPEN)
+		if (changes[i].change.state == SEGMENT_OPEN && !changes[i].change.dropped)
 			segment_change(&changes[i].change);
 	for (uint32 i = 0; i < n; i++)
-		if (changes[i].change.state != SEGMENT_OPEN)
+		if (changes[i].change.state != SEGMENT_OPEN || changes[i].change.dropped)
 			segment_change(&changes[i].change);
 }
 

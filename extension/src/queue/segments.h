@@ -67,6 +67,9 @@ typedef enum SegmentEvent
 extern void put_segment(uint32 segment, const SegmentRow *row, SegmentEvent event,
 						uint64 finished);
 
+/* Drops a free pair, in a transaction that has maintenance_lock() and AccessExclusiveLock on both tables. */
+extern void drop_segment(uint32 segment);
+
 /* Size of both tables with all that belongs to them, bytes; 0 where they are gone. */
 extern int64 segment_bytes(uint32 segment);
 

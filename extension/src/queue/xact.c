@@ -232,7 +232,8 @@ xact_opened_segment(uint32 database)
 	{
 		const SegmentChange *change = &segment_changes.item[i].change;
 
-		if (change->database == database && change->state == SEGMENT_OPEN && !change->survivors)
+		if (change->database == database && change->state == SEGMENT_OPEN && !change->survivors &&
+			!change->dropped)
 			return change->segment;
 	}
 	return NONE;
