@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "log/fetch.h"
+#include "log/indexing.h"
 #include "log/row.h"
 
 #include "access/genam.h"
