@@ -124,15 +124,14 @@ rows_begin(FunctionCallInfo fcinfo, const char *from_only, Rows *rows)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("baton.%s() can only be called in FROM", from_only),
 				 errhint("Write SELECT * FROM baton.%s(...).", from_only)));
+	rows->desc = info->expectedDesc;
 	old = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
-	rows->desc = CreateTupleDescCopy(info->expectedDesc);
 	rows->store =
 		tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false,
 							  work_mem);
 	MemoryContextSwitchTo(old);
 	info->returnMode = SFRM_Materialize;
 	info->setResult = rows->store;
-	info->setDesc = rows->desc;
 }
 
 void

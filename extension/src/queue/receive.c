@@ -322,21 +322,17 @@ queue_receive(const char *name, const ReceiveOptions *options, int *n)
 }
 
 void
-claims_start_leases(const LocalClaim *claims, uint32 n)
+claims_start_leases(const LocalClaim *claims, uint32 n, TimestampTz now, SlotLock *lock)
 {
-	SlotLock	lock = SLOT_LOCK_INIT;
-	TimestampTz now = baton_now();
-
 	for (uint32 i = 0; i < n; i++)
 	{
 		Slot	   *s = &slots[claims[i].slot];
 
-		if (!slot_lock(&lock, claims[i].slot) || s->generation != claims[i].generation || s->due != 0)
+		if (!slot_lock(lock, claims[i].slot) || s->generation != claims[i].generation || s->due != 0)
 			continue;
 		if (s->state == SLOT_CLAIMED)
-			line_claim(claims[i].slot, now + s->lease, &lock.wakes);
+			line_claim(claims[i].slot, now + s->lease, &lock->wakes);
 		else if (s->state == SLOT_SETTLING)
 			s->due = now + s->lease;	/* by another session; counts if that is undone */
 	}
-	slot_unlock(&lock);
 }

@@ -350,17 +350,13 @@ commit_one(const PendingSettle *settle, TimestampTz now, Wakes *wakes)
 }
 
 void
-settles_commit(const PendingSettle *settles, uint32 n)
+settles_commit(const PendingSettle *settles, uint32 n, TimestampTz now, SlotLock *lock)
 {
-	SlotLock	lock = SLOT_LOCK_INIT;
-	TimestampTz now = baton_now();
-
 	for (uint32 i = 0; i < n; i++)
 	{
-		slot_lock(&lock, settles[i].slot);
-		commit_one(&settles[i], now, &lock.wakes);
+		slot_lock(lock, settles[i].slot);
+		commit_one(&settles[i], now, &lock->wakes);
 	}
-	slot_unlock(&lock);
 }
 
 /*
