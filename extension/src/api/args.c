@@ -90,7 +90,10 @@ array_arg(FunctionCallInfo fcinfo, int n, const char *what, Oid type, bool **nul
 	if (ARR_NDIM(array) > 1)
 		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
 						errmsg("%s must be an array of one dimension", what)));
-	get_typlenbyvalalign(type, &length, &by_value, &align);
+	if (type == TEXTOID || type == JSONBOID)	/* the usual ones needn't be looked up */
+		length = -1, by_value = false, align = TYPALIGN_INT;
+	else
+		get_typlenbyvalalign(type, &length, &by_value, &align);
 	deconstruct_array(array, type, length, by_value, align, &values, nulls, count);
 	return values;
 }

@@ -141,10 +141,17 @@ fill_event(TupleTableSlot *slot, const void *rows, int n)
 
 /* ---- appending ---- */
 
+/* Virtual, as the indexes then find the columns in it; one of the table's own kind would be taken apart again. */
+static TupleTableSlot *
+make_slot(TupleDesc desc)
+{
+	return MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+}
+
 static void
 append_one(Relation rel, FillSlot fill, const void *rows, ItemPointerData *tids)
 {
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TupleTableSlot *slot = make_slot(RelationGetDescr(rel));
 
 	fill(slot, rows, 0);
 	ExecStoreVirtualTuple(slot);
@@ -160,7 +167,7 @@ append_one(Relation rel, FillSlot fill, const void *rows, ItemPointerData *tids)
  * Slots are made in slot_context when they are first needed.
  */
 static int
-fill_chunk(Relation rel, FillSlot fill, const void *rows, int first, int n,
+fill_chunk(TupleDesc desc, FillSlot fill, const void *rows, int first, int n,
 		   TupleTableSlot **slots, MemoryContext slot_context)
 {
 	int			count = 0;
@@ -172,7 +179,7 @@ fill_chunk(Relation rel, FillSlot fill, const void *rows, int first, int n,
 		{
 			MemoryContext old = MemoryContextSwitchTo(slot_context);
 
-			slots[count] = table_slot_create(rel, NULL);
+			slots[count] = make_slot(desc);
 			MemoryContextSwitchTo(old);
 		}
 		else
@@ -184,10 +191,14 @@ fill_chunk(Relation rel, FillSlot fill, const void *rows, int first, int n,
 	return count;
 }
 
-/* What a chunk allocates, but for the slots, is freed before the next. */
+/*
+ * What a chunk allocates, but for the slots, is freed before the next.  The slots share a copy of the
+ * descriptor, since each use of the relation's own would be counted; so there is nothing to drop.
+ */
 static void
 append_many(Relation rel, FillSlot fill, const void *rows, int n, ItemPointerData *tids)
 {
+	TupleDesc	desc = CreateTupleDescCopy(RelationGetDescr(rel));
 	TupleTableSlot **slots = palloc0(sizeof(TupleTableSlot *) * Min(n, CHUNK_ROWS));
 	MemoryContext outer = CurrentMemoryContext;
 	MemoryContext scratch;
@@ -199,7 +210,7 @@ append_many(Relation rel, FillSlot fill, const void *rows, int n, ItemPointerDat
 	for (int first = 0; first < n; first += count)
 	{
 		CHECK_FOR_INTERRUPTS();
-		count = fill_chunk(rel, fill, rows, first, n, slots, outer);
+		count = fill_chunk(desc, fill, rows, first, n, slots, outer);
 		table_multi_insert(rel, slots, count, GetCurrentCommandId(true), 0, NULL);
 		log_index_rows(rel, slots, count);
 		for (int i = 0; tids != NULL && i < count; i++)
@@ -207,9 +218,6 @@ append_many(Relation rel, FillSlot fill, const void *rows, int n, ItemPointerDat
 		MemoryContextReset(scratch);
 	}
 	MemoryContextSwitchTo(outer);
-
-	for (int i = 0; i < Min(n, CHUNK_ROWS) && slots[i] != NULL; i++)
-		ExecDropSingleTupleTableSlot(slots[i]);
 }
 
 static void

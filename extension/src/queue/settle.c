@@ -345,7 +345,7 @@ commit_one(const PendingSettle *settle, TimestampTz now, Wakes *wakes)
 		key_release(slot);
 		slot_return(slot, settle->due, true, now, wakes);
 	}
-	if (line_has_ready(queue))	/* its key may have let others go */
+	if (queue->waiting > 0 && line_has_ready(queue))	/* its key may have let others go */
 		waiters_wake((uint32) (queue - queues), 1, wakes);
 }
 

@@ -356,6 +356,18 @@ commit_claims(TimestampTz now, SlotLock *lock)
 	claims.count = committed_claims = kept;
 }
 
+/* Mostly of one queue: its lock is taken once. */
+static void
+end_and_begin_claims(void)
+{
+	SlotLock	lock = SLOT_LOCK_INIT;
+	TimestampTz now = baton_now();
+
+	settles_commit(settles.item, settles.count, now, &lock);
+	commit_claims(now, &lock);
+	slot_unlock(&lock);
+}
+
 /* Callbacks */
 
 static bool
@@ -376,9 +388,6 @@ forget_transaction(void)
 static void
 on_commit(void)
 {
-	SlotLock	lock = SLOT_LOCK_INIT;
-	TimestampTz now = baton_now();
-
 	if (segment_changes.count > 0)
 		segments_commit(segment_changes.item, segment_changes.count);
 	if (ddls.count > 0)
@@ -390,9 +399,7 @@ on_commit(void)
 	}
 	if (moves.count > 0)
 		moves_commit(moves.item, moves.count);
-	settles_commit(settles.item, settles.count, now, &lock);
-	commit_claims(now, &lock);
-	slot_unlock(&lock);
+	end_and_begin_claims();
 	if (OidIsValid(announced_extension))
 	{
 		database_find(MyDatabaseId, announced_extension, true);
