@@ -1,19 +1,38 @@
 /* ---- taking messages out, and waiting for them ---- */
 
+/*
+ * A type with a name, since PostgreSQL puts together the row of a RETURNS TABLE from the catalog again at
+ * each call, which takes as long as receiving a message.
+ */
+DO $$
+BEGIN
+	IF to_regtype('baton.delivery') IS NULL THEN
+		CREATE TYPE delivery AS (
+			receipt text,
+			id bigint,
+			payload jsonb,
+			headers jsonb,
+			attempt integer,
+			key text,
+			priority integer,
+			sent_at timestamptz);
+	END IF;
+END
+$$;
+
+COMMENT ON TYPE delivery IS
+'A claimed message, as receive and complete_and_receive return it.
+
+receipt: what complete, fail, release and extend want; any session may use it.
+attempt: 1 at the first delivery.
+The others: as they were sent.';
+
 CREATE OR REPLACE FUNCTION receive(
 	queue text,
 	max integer DEFAULT 1,
 	lease interval DEFAULT NULL,
 	detached boolean DEFAULT false)
-RETURNS TABLE (
-	receipt text,
-	id bigint,
-	payload jsonb,
-	headers jsonb,
-	attempt integer,
-	key text,
-	priority integer,
-	sent_at timestamptz)
+RETURNS SETOF delivery
 LANGUAGE c ROWS 1 AS 'MODULE_PATHNAME', 'baton_receive';
 
 COMMENT ON FUNCTION receive IS

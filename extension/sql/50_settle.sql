@@ -119,15 +119,7 @@ CREATE OR REPLACE FUNCTION complete_and_receive(
 	max integer DEFAULT 1,
 	lease interval DEFAULT NULL,
 	detached boolean DEFAULT false)
-RETURNS TABLE (
-	receipt text,
-	id bigint,
-	payload jsonb,
-	headers jsonb,
-	attempt integer,
-	key text,
-	priority integer,
-	sent_at timestamptz)
+RETURNS SETOF delivery
 LANGUAGE c ROWS 1 AS 'MODULE_PATHNAME', 'baton_complete_and_receive';
 
 COMMENT ON FUNCTION complete_and_receive IS

@@ -61,11 +61,13 @@
 	index_beginscan((table), (index), (snapshot), (nkeys), 0)
 #endif
 
-/* From 17 on an index may keep something between the inserts of one statement. */
-#if PG_VERSION_NUM >= 170000
-#define BatonIndexInsertCleanup(index, info) index_insert_cleanup((index), (info))
+/* From 16 on it may be asked to leave out indexes; and what it returns is for deferred constraints only. */
+#if PG_VERSION_NUM >= 160000
+#define BatonExecInsertIndexTuples(result, slot, estate)                                 \
+	((void) ExecInsertIndexTuples((result), (slot), (estate), false, false, NULL, NIL, false))
 #else
-#define BatonIndexInsertCleanup(index, info) ((void) 0)
+#define BatonExecInsertIndexTuples(result, slot, estate)                                 \
+	((void) ExecInsertIndexTuples((result), (slot), (estate), false, false, NULL, NIL))
 #endif
 
 /* 14 has no function that opens the storage manager and returns it. */

@@ -15,3 +15,7 @@ DROP VIEW @extschema@.queue, @extschema@.message;
 DROP FUNCTION @extschema@._queues();
 DROP FUNCTION @extschema@.create_queue(text, integer, integer, interval, interval, interval, integer, boolean);
 DROP FUNCTION @extschema@.alter_queue(text, integer, integer, interval, interval, interval, integer);
+
+/* They return a type that has a name now. */
+DROP FUNCTION @extschema@.receive(text, integer, interval, boolean);
+DROP FUNCTION @extschema@.complete_and_receive(text[], jsonb[], text, integer, interval, boolean);

@@ -90,7 +90,10 @@ array_arg(FunctionCallInfo fcinfo, int n, const char *what, Oid type, bool **nul
 	if (ARR_NDIM(array) > 1)
 		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
 						errmsg("%s must be an array of one dimension", what)));
-	get_typlenbyvalalign(type, &length, &by_value, &align);
+	if (type == TEXTOID || type == JSONBOID)	/* the usual ones needn't be looked up */
+		length = -1, by_value = false, align = TYPALIGN_INT;
+	else
+		get_typlenbyvalalign(type, &length, &by_value, &align);
 	deconstruct_array(array, type, length, by_value, align, &values, nulls, count);
 	return values;
 }
@@ -124,15 +127,14 @@ rows_begin(FunctionCallInfo fcinfo, const char *from_only, Rows *rows)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("baton.%s() can only be called in FROM", from_only),
 				 errhint("Write SELECT * FROM baton.%s(...).", from_only)));
+	rows->desc = info->expectedDesc;
 	old = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
-	rows->desc = CreateTupleDescCopy(info->expectedDesc);
 	rows->store =
 		tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false,
 							  work_mem);
 	MemoryContextSwitchTo(old);
 	info->returnMode = SFRM_Materialize;
 	info->setResult = rows->store;
-	info->setDesc = rows->desc;
 }
 
 void

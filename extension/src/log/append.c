@@ -7,28 +7,18 @@
  * go through table_multi_insert() in chunks, bounded in rows and in bytes, so that a
  * batch of large payloads isn't copied as a whole.
  *
- * Indexes are maintained by the loop in index_rows(), which knows plain columns and
- * predicates of the form `column IS NOT NULL`: all that segments are made with.
- * For an index that somebody added by hand, with expressions or another predicate, an
- * executor state is made when it is first needed.
- *
- * Locks on indexes are kept to the end of the transaction, as the caller keeps the one on
- * the table: the next append of the same transaction finds them held.
+ * Indexes are log/indexing.c's.
  */
 #include "postgres.h"
 
 #include "log/append.h"
+#include "log/indexing.h"
 #include "log/row.h"
 
-#include "access/genam.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/index.h"
-#include "compat.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "nodes/execnodes.h"
-#include "nodes/nodeFuncs.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -38,23 +28,6 @@
 
 /* Writes row `n` of an array into slot; returns about how many bytes it has. */
 typedef Size (*FillSlot)(TupleTableSlot *slot, const void *rows, int n);
-
-typedef struct IndexTarget
-{
-	Relation	rel;
-	IndexInfo  *info;
-	IndexUniqueCheck unique;
-	AttrNumber	not_null;		/* it lacks rows where this column is null; 0: no such rule */
-	bool		simple;			/* needs no executor state */
-} IndexTarget;
-
-typedef struct IndexSet
-{
-	int			count;
-	IndexTarget *targets;
-	MemoryContext context;		/* lives as long as the set */
-	EState	   *estate;			/* NULL until an index needs it */
-} IndexSet;
 
 static const char *const action_names[] = {
 	[EVENT_NONE] = "none",
@@ -166,130 +139,26 @@ fill_event(TupleTableSlot *slot, const void *rows, int n)
 	return 100 + (row->detail ? VARSIZE_ANY(row->detail) : 0);
 }
 
-/* ---- indexes ---- */
-
-AttrNumber
-log_predicate_column(List *predicate)
-{
-	NullTest   *test;
-	Var		   *var;
-
-	if (list_length(predicate) != 1 || !IsA(linitial(predicate), NullTest))
-		return 0;
-	test = linitial_node(NullTest, predicate);
-	if (test->nulltesttype != IS_NOT_NULL || test->argisrow || !IsA(test->arg, Var))
-		return 0;
-	var = (Var *) test->arg;
-	return var->varattno > 0 ? var->varattno : 0;
-}
-
-static void
-open_indexes(Relation rel, IndexSet *set)
-{
-	List	   *oids = RelationGetIndexList(rel);
-	ListCell   *cell;
-
-	set->count = 0;
-	set->context = CurrentMemoryContext;
-	set->estate = NULL;
-	set->targets = palloc(sizeof(IndexTarget) * Max(list_length(oids), 1));
-
-	foreach(cell, oids)
-	{
-		IndexTarget *target = &set->targets[set->count++];
-		IndexInfo  *info;
-
-		target->rel = index_open(lfirst_oid(cell), RowExclusiveLock);
-		target->info = info = BuildIndexInfo(target->rel);
-		target->unique = info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO;
-		target->not_null = log_predicate_column(info->ii_Predicate);
-		target->simple = info->ii_Expressions == NIL &&
-			(info->ii_Predicate == NIL || target->not_null != 0);
-	}
-}
-
-static void
-close_indexes(IndexSet *set)
-{
-	for (int i = 0; i < set->count; i++)
-	{
-		BatonIndexInsertCleanup(set->targets[i].rel, set->targets[i].info);
-		index_close(set->targets[i].rel, NoLock);
-	}
-	if (set->estate != NULL)
-		FreeExecutorState(set->estate);
-}
-
-/* Whether an index that needs the executor has this row; sets it up to form the datums, too. */
-static bool
-executor_wants_row(IndexSet *set, IndexTarget *target, TupleTableSlot *slot)
-{
-	IndexInfo  *info = target->info;
-	ExprContext *econtext;
-
-	if (set->estate == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(set->context);
-
-		set->estate = CreateExecutorState();
-		MemoryContextSwitchTo(old);
-	}
-	econtext = GetPerTupleExprContext(set->estate);
-	econtext->ecxt_scantuple = slot;
-
-	if (info->ii_Predicate == NIL)
-		return true;
-	if (info->ii_PredicateState == NULL)
-		info->ii_PredicateState = ExecPrepareQual(info->ii_Predicate, set->estate);
-	return ExecQual(info->ii_PredicateState, econtext);
-}
-
-/* Enters rows that are in the table into its indexes, one index after the other. */
-static void
-index_rows(Relation rel, IndexSet *set, TupleTableSlot **slots, int n)
-{
-	Datum		values[INDEX_MAX_KEYS];
-	bool		isnull[INDEX_MAX_KEYS];
-
-	for (int i = 0; i < set->count; i++)
-	{
-		IndexTarget *target = &set->targets[i];
-
-		if (!target->info->ii_ReadyForInserts)
-			continue;
-		for (int row = 0; row < n; row++)
-		{
-			TupleTableSlot *slot = slots[row];
-
-			if (target->not_null != 0 && slot_attisnull(slot, target->not_null))
-				continue;
-			if (!target->simple && !executor_wants_row(set, target, slot))
-				continue;
-			FormIndexDatum(target->info, slot, set->estate, values, isnull);
-			index_insert(target->rel, values, isnull, &slot->tts_tid, rel, target->unique,
-						 false, target->info);
-			if (!target->simple)
-				ResetPerTupleExprContext(set->estate);
-		}
-	}
-}
-
 /* ---- appending ---- */
+
+/* Virtual, as the indexes then find the columns in it; one of the table's own kind would be taken apart again. */
+static TupleTableSlot *
+make_slot(TupleDesc desc)
+{
+	return MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+}
 
 static void
 append_one(Relation rel, FillSlot fill, const void *rows, ItemPointerData *tids)
 {
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	IndexSet	indexes;
+	TupleTableSlot *slot = make_slot(RelationGetDescr(rel));
 
-	open_indexes(rel, &indexes);
 	fill(slot, rows, 0);
 	ExecStoreVirtualTuple(slot);
 	table_tuple_insert(rel, slot, GetCurrentCommandId(true), 0, NULL);
-	index_rows(rel, &indexes, &slot, 1);
+	log_index_rows(rel, &slot, 1);
 	if (tids != NULL)
 		tids[0] = slot->tts_tid;
-	close_indexes(&indexes);
 	ExecDropSingleTupleTableSlot(slot);
 }
 
@@ -298,7 +167,7 @@ append_one(Relation rel, FillSlot fill, const void *rows, ItemPointerData *tids)
  * Slots are made in slot_context when they are first needed.
  */
 static int
-fill_chunk(Relation rel, FillSlot fill, const void *rows, int first, int n,
+fill_chunk(TupleDesc desc, FillSlot fill, const void *rows, int first, int n,
 		   TupleTableSlot **slots, MemoryContext slot_context)
 {
 	int			count = 0;
@@ -310,7 +179,7 @@ fill_chunk(Relation rel, FillSlot fill, const void *rows, int first, int n,
 		{
 			MemoryContext old = MemoryContextSwitchTo(slot_context);
 
-			slots[count] = table_slot_create(rel, NULL);
+			slots[count] = make_slot(desc);
 			MemoryContextSwitchTo(old);
 		}
 		else
@@ -322,35 +191,33 @@ fill_chunk(Relation rel, FillSlot fill, const void *rows, int first, int n,
 	return count;
 }
 
-/* What a chunk allocates, but for the slots, is freed before the next. */
+/*
+ * What a chunk allocates, but for the slots, is freed before the next.  The slots share a copy of the
+ * descriptor, since each use of the relation's own would be counted; so there is nothing to drop.
+ */
 static void
 append_many(Relation rel, FillSlot fill, const void *rows, int n, ItemPointerData *tids)
 {
+	TupleDesc	desc = CreateTupleDescCopy(RelationGetDescr(rel));
 	TupleTableSlot **slots = palloc0(sizeof(TupleTableSlot *) * Min(n, CHUNK_ROWS));
 	MemoryContext outer = CurrentMemoryContext;
 	MemoryContext scratch;
-	IndexSet	indexes;
 	int			count;
 
-	open_indexes(rel, &indexes);
 	scratch = AllocSetContextCreate(outer, "baton append chunk", ALLOCSET_DEFAULT_SIZES);
 
 	MemoryContextSwitchTo(scratch);
 	for (int first = 0; first < n; first += count)
 	{
 		CHECK_FOR_INTERRUPTS();
-		count = fill_chunk(rel, fill, rows, first, n, slots, outer);
+		count = fill_chunk(desc, fill, rows, first, n, slots, outer);
 		table_multi_insert(rel, slots, count, GetCurrentCommandId(true), 0, NULL);
-		index_rows(rel, &indexes, slots, count);
+		log_index_rows(rel, slots, count);
 		for (int i = 0; tids != NULL && i < count; i++)
 			tids[first + i] = slots[i]->tts_tid;
 		MemoryContextReset(scratch);
 	}
 	MemoryContextSwitchTo(outer);
-
-	close_indexes(&indexes);
-	for (int i = 0; i < Min(n, CHUNK_ROWS) && slots[i] != NULL; i++)
-		ExecDropSingleTupleTableSlot(slots[i]);
 }
 
 static void

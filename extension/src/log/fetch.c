@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "log/fetch.h"
+#include "log/indexing.h"
 #include "log/row.h"
 
 #include "access/genam.h"
@@ -190,16 +191,14 @@ block_exists(Relation rel, ItemPointer tid)
 }
 
 FetchVerdict
-log_fetch_message(Relation rel, ItemPointer tid, int64 id, Snapshot snapshot,
-				  MessageRow *out)
+log_fetch_message(Relation rel, TupleTableSlot *slot, ItemPointer tid, int64 id,
+				  Snapshot snapshot, MessageRow *out)
 {
 	FetchVerdict verdict = FETCH_ELSEWHERE;
-	TupleTableSlot *slot;
 
 	if (!ItemPointerIsValid(tid) || !block_exists(rel, tid))
 		return FETCH_ELSEWHERE;
 
-	slot = table_slot_create(rel, NULL);
 	if (table_tuple_fetch_row_version(rel, tid, SnapshotAny, slot))
 	{
 		slot_getsomeattrs(slot, MESSAGE_ID);
@@ -214,7 +213,6 @@ log_fetch_message(Relation rel, ItemPointer tid, int64 id, Snapshot snapshot,
 				verdict = FETCH_NOT_YET;
 		}
 	}
-	ExecDropSingleTupleTableSlot(slot);
 	return verdict;
 }
 

@@ -12,7 +12,6 @@
 #include "postgres.h"
 
 #include "log/append.h"
-#include "nodes/pg_list.h"
 
 enum MessageColumn
 {
@@ -47,12 +46,6 @@ enum EventColumn
 	EVENT_DETAIL,
 	EVENT_COLUMNS = EVENT_DETAIL
 };
-
-/*
- * The column c of an index predicate that is `c IS NOT NULL` and nothing else;
- * 0 for any other predicate.
- */
-extern AttrNumber log_predicate_column(List *predicate);
 
 /* The reverse of log_event_action_name(); EVENT_NONE for what it doesn't know. */
 extern EventAction log_event_action_parse(const char *name, int length);

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "log/segment.h"
+#include "log/indexing.h"
 #include "log/row.h"
 #include "log/schema.h"
 

@@ -6,6 +6,7 @@
 
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -158,11 +159,12 @@ fill_borrowed(Relation messages, Relation events, const Survivor *survivor, Pend
 	Slot	   *s = &slots[move->slot];
 	ItemPointerData tid = survivor->tid;
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *tuple = table_slot_create(messages, NULL);
 	MessageRow	row;
 	EventRow	event;
 	bool		has_event = log_latest_event(events, survivor->id, snapshot, false, &event);
 
-	if (log_fetch_message(messages, &tid, survivor->id, snapshot, &row) == FETCH_OK)
+	if (log_fetch_message(messages, tuple, &tid, survivor->id, snapshot, &row) == FETCH_OK)
 	{
 		s->sent_at = row.sent_at;
 		s->expires_at = row.expires_at;
@@ -180,6 +182,7 @@ fill_borrowed(Relation messages, Relation events, const Survivor *survivor, Pend
 	else
 		move->finished = true;	/* no such row */
 	move->known = true;
+	ExecDropSingleTupleTableSlot(tuple);
 	UnregisterSnapshot(snapshot);
 }
 

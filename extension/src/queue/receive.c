@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/rel.h"
@@ -169,7 +170,7 @@ claim_run(const QueueRef *ref, const ReceiveOptions *options, int n, Claim *out)
 		advance_timers(ref->queue, now, SLOT_RUN, &wakes);
 		line_lose_patience(queue, now);
 		found = claim_locked(ref->queue, options, n, now, out, &wakes);
-		if (line_has_ready(queue))
+		if (queue->waiting > 0 && line_has_ready(queue))
 			waiters_wake(ref->queue, 1, &wakes);
 	}
 	low = load_needed(queue);
@@ -197,16 +198,27 @@ typedef struct OpenSegment
 {
 	uint32		segment;
 	Relation	rel;
+	TupleTableSlot *slot;
 } OpenSegment;
+
+static void
+close_segment(OpenSegment *open)
+{
+	if (open->rel == NULL)
+		return;
+	ExecDropSingleTupleTableSlot(open->slot);
+	table_close(open->rel, AccessShareLock);
+	open->rel = NULL;
+}
 
 static Relation
 open_segment(OpenSegment *open, uint32 segment)
 {
 	if (open->rel != NULL && open->segment == segment)
 		return open->rel;
-	if (open->rel != NULL)
-		table_close(open->rel, AccessShareLock);
+	close_segment(open);
 	open->rel = table_open(segments[segment].messages, AccessShareLock);
+	open->slot = table_slot_create(open->rel, NULL);
 	open->segment = segment;
 	return open->rel;
 }
@@ -218,7 +230,8 @@ read_message(const Claim *claim, const QueueRef *ref, OpenSegment *open, Snapsho
 {
 	Relation	rel = open_segment(open, claim->segment);
 	ItemPointerData tid = claim->tid;
-	FetchVerdict verdict = log_fetch_message(rel, &tid, claim->id, snapshot, &out->row);
+	FetchVerdict verdict =
+		log_fetch_message(rel, open->slot, &tid, claim->id, snapshot, &out->row);
 
 	if (verdict == FETCH_ELSEWHERE)
 	{
@@ -270,7 +283,7 @@ static int
 receive_visible(const QueueRef *ref, const ReceiveOptions *options, Claim *claims,
 				Delivery *out, Unseen *unseen)
 {
-	OpenSegment open = {NONE, NULL};
+	OpenSegment open = {NONE, NULL, NULL};
 	Snapshot	snapshot = GetActiveSnapshot();
 	int			found = 0;
 
@@ -295,8 +308,7 @@ receive_visible(const QueueRef *ref, const ReceiveOptions *options, Claim *claim
 			break;
 		CHECK_FOR_INTERRUPTS();
 	}
-	if (open.rel != NULL)
-		table_close(open.rel, AccessShareLock);
+	close_segment(&open);
 	return found;
 }
 
@@ -322,21 +334,17 @@ queue_receive(const char *name, const ReceiveOptions *options, int *n)
 }
 
 void
-claims_start_leases(const LocalClaim *claims, uint32 n)
+claims_start_leases(const LocalClaim *claims, uint32 n, TimestampTz now, SlotLock *lock)
 {
-	SlotLock	lock = SLOT_LOCK_INIT;
-	TimestampTz now = baton_now();
-
 	for (uint32 i = 0; i < n; i++)
 	{
 		Slot	   *s = &slots[claims[i].slot];
 
-		if (!slot_lock(&lock, claims[i].slot) || s->generation != claims[i].generation || s->due != 0)
+		if (!slot_lock(lock, claims[i].slot) || s->generation != claims[i].generation || s->due != 0)
 			continue;
 		if (s->state == SLOT_CLAIMED)
-			line_claim(claims[i].slot, now + s->lease, &lock.wakes);
+			line_claim(claims[i].slot, now + s->lease, &lock->wakes);
 		else if (s->state == SLOT_SETTLING)
 			s->due = now + s->lease;	/* by another session; counts if that is undone */
 	}
-	slot_unlock(&lock);
 }

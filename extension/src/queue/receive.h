@@ -9,6 +9,7 @@
 
 #include "core/receipt.h"
 #include "log/append.h"
+#include "memory/slotlock.h"
 #include "queue/xact.h"
 
 /* Most messages in one call. */
@@ -39,7 +40,8 @@ extern Delivery *queue_receive(const char *name, const ReceiveOptions *options, 
 /* The receipt of a claim. */
 extern void claim_receipt(uint32 slot, uint32 generation, int64 id, char *out);
 
-/* Commit callback: the claims of this transaction are leased from now on. */
-extern void claims_start_leases(const LocalClaim *claims, uint32 n);
+/* Commit callback: the claims of this transaction are leased from now on.  The lock as for settles_commit. */
+extern void claims_start_leases(const LocalClaim *claims, uint32 n, TimestampTz now,
+								SlotLock *lock);
 
 #endif

@@ -345,22 +345,18 @@ commit_one(const PendingSettle *settle, TimestampTz now, Wakes *wakes)
 		key_release(slot);
 		slot_return(slot, settle->due, true, now, wakes);
 	}
-	if (line_has_ready(queue))	/* its key may have let others go */
+	if (queue->waiting > 0 && line_has_ready(queue))	/* its key may have let others go */
 		waiters_wake((uint32) (queue - queues), 1, wakes);
 }
 
 void
-settles_commit(const PendingSettle *settles, uint32 n)
+settles_commit(const PendingSettle *settles, uint32 n, TimestampTz now, SlotLock *lock)
 {
-	SlotLock	lock = SLOT_LOCK_INIT;
-	TimestampTz now = baton_now();
-
 	for (uint32 i = 0; i < n; i++)
 	{
-		slot_lock(&lock, settles[i].slot);
-		commit_one(&settles[i], now, &lock.wakes);
+		slot_lock(lock, settles[i].slot);
+		commit_one(&settles[i], now, &lock->wakes);
 	}
-	slot_unlock(&lock);
 }
 
 /*

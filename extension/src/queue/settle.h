@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "memory/slotlock.h"
 #include "queue/xact.h"
 #include "utils/jsonb.h"
 
@@ -37,8 +38,9 @@ extern TimestampTz claim_extend(const text *receipt, int64 lease);
 /* {"error": text, "sqlstate": "..."}; sqlstate 0: left out. */
 extern Jsonb *error_detail(const char *text, int sqlstate);
 
-/* Callbacks' parts; they raise nothing. */
-extern void settles_commit(const PendingSettle *settles, uint32 n);
+/* Callbacks' parts; they raise nothing.  The lock, which may be held on a slot's queue already, stays so. */
+extern void settles_commit(const PendingSettle *settles, uint32 n, TimestampTz now,
+						   SlotLock *lock);
 extern void settles_undo(const PendingSettle *settles, uint32 n);
 
 #endif

@@ -343,17 +343,30 @@ xact_release_claims(void)
 
 /* The transaction's claims are now leased; those not bound to the session are none of its business. */
 static void
-commit_claims(void)
+commit_claims(TimestampTz now, SlotLock *lock)
 {
 	uint32		kept = committed_claims;
 
 	if (committed_claims == claims.count)
 		return;
-	claims_start_leases(claims.item + committed_claims, claims.count - committed_claims);
+	claims_start_leases(claims.item + committed_claims, claims.count - committed_claims, now,
+						lock);
 	for (uint32 i = committed_claims; i < claims.count; i++)
 		if (!claims.item[i].detached)
 			claims.item[kept++] = claims.item[i];
 	claims.count = committed_claims = kept;
+}
+
+/* Mostly of one queue: its lock is taken once. */
+static void
+end_and_begin_claims(void)
+{
+	SlotLock	lock = SLOT_LOCK_INIT;
+	TimestampTz now = baton_now();
+
+	settles_commit(settles.item, settles.count, now, &lock);
+	commit_claims(now, &lock);
+	slot_unlock(&lock);
 }
 
 /* Callbacks */
@@ -387,9 +400,7 @@ on_commit(void)
 	}
 	if (moves.count > 0)
 		moves_commit(moves.item, moves.count);
-	if (settles.count > 0)
-		settles_commit(settles.item, settles.count);
-	commit_claims();
+	end_and_begin_claims();
 	if (OidIsValid(announced_extension))
 	{
 		database_find(MyDatabaseId, announced_extension, true);

@@ -156,6 +156,9 @@ select baton.release_held() >= 0;
 -- What was sent and not completed is there, each once, and nothing else.
 select baton_test.set_clock('2 h');
 create temp table left_over as select payload::int as n from baton.receive('q', 10000);
+-- A call looks at 256 that have become due at most.
+insert into left_over select payload::int as n from baton.receive('q', 10000);
+insert into left_over select payload::int as n from baton.receive('q', 10000);
 select count(*) - count(distinct n) as doubles from left_over;
 select count(*) as differ from (select n from model where what = 'sent' except select n from model where what = 'completed') x full join left_over l using (n)
 	where x.n is null or l.n is null;

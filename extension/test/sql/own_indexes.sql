@@ -1,0 +1,34 @@
+-- An index that somebody adds to a table of the log by hand lacks rows that were written afterwards, by a session that
+-- has used the table before; or a unique one doesn't hold.
+select baton.create_queue('own');
+select baton.send('own', '{"own": 1}') is not null as sent;
+select max(tableoid)::regclass as messages from baton.message_log \gset
+
+create index own_time on :messages (sent_at);
+select baton.send('own', '{"own": 2}') is not null as sent;
+create index own_expression on :messages ((payload ->> 'own')) where payload ? 'own';
+create unique index own_unique on :messages (key) where key = 'own';
+select baton.send('own', '{"own": 3}', key => 'own') is not null as sent;
+select count(*) from baton.send_batch('own', array['{"own": 4}', '{"other": 5}']::jsonb[]);
+\set VERBOSITY terse
+select baton.send('own', '{"own": 5}', key => 'own');
+\set VERBOSITY default
+drop index baton.own_unique;
+select baton.send('own', '{"own": 5}', key => 'own') is not null as sent;
+
+set enable_seqscan = off;
+set enable_bitmapscan = off;
+select payload from :messages where payload ? 'own' and payload ->> 'own' = any (array['1', '2', '3', '4', '5']) order by id;
+drop index baton.own_expression;
+select payload from :messages where sent_at > '-infinity' and payload ? 'own' order by sent_at, id;
+drop index baton.own_time;
+
+-- the events' table
+select count(baton.complete(receipt)) from baton.receive('own');
+select max(tableoid)::regclass as events from baton.event_log \gset
+create index own_action on :events using hash (action) where action = 'completed';
+select count(baton.complete(receipt)) from baton.receive('own', 2);
+select detail, count(*) from :events
+	where action = 'completed' and queue_id = (select id from baton.queue_definition where name = 'own') group by detail;
+drop index baton.own_action;
+select baton.drop_queue('own');
