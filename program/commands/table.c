@@ -17,6 +17,8 @@ const Command *const commands[] = {
     &command_send,        &command_receive,
     &command_complete,    &command_fail,
     &command_release,     &command_work,
+    &command_serve,       &command_token_create,
+    &command_token_list,  &command_token_revoke,
     &command_help,        NULL,
 };
 
