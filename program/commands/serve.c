@@ -48,7 +48,7 @@ split_address(const char *address, char **host, char **port)
 static void
 say_listening(const char *url)
 {
-	printf("listening on %s\n", url);
+	printf("%s\n", url);
 	fflush(stdout);
 }
 

@@ -11,6 +11,7 @@
 #include "base/die.h"
 #include "commands/command.h"
 #include "http/auth.h"
+#include "http/digest.h"
 #include "pg/array.h"
 #include "pg/connection.h"
 #include "pg/print.h"
@@ -48,14 +49,14 @@ static const char create_sql[] =
 static void
 insert_token(const char *name, const char *token, unsigned scopes)
 {
-	unsigned char hash[TOKEN_HASH_SIZE];
-	char hash_text[2 * TOKEN_HASH_SIZE + 3];
+	unsigned char hash[DIGEST_SIZE];
+	char hash_text[DIGEST_TEXT_SIZE];
 	Text scope_array = {0};
 	Text queue_array = {0};
 	PGconn *conn = connection_open("baton token");
 
-	token_hash(token, hash);
-	token_hash_text(hash, hash_text);
+	digest_of(token, strlen(token), hash);
+	digest_text(hash, hash_text);
 	scopes_array(scopes, &scope_array);
 	if (asked.queues)
 		add_names(&queue_array, asked.queues);

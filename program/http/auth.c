@@ -11,7 +11,6 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -122,28 +121,6 @@ token_new(void)
 	return text_take(&token);
 }
 
-void
-token_hash(const char *token, unsigned char hash[TOKEN_HASH_SIZE])
-{
-	if (!EVP_Digest(token, strlen(token), hash, NULL, EVP_sha256(), NULL))
-		die(EXIT_ERROR, "SHA-256 is not available");
-}
-
-void
-token_hash_text(const unsigned char hash[TOKEN_HASH_SIZE], char *out)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	*out++ = '\\';
-	*out++ = 'x';
-	for (int i = 0; i < TOKEN_HASH_SIZE; i++)
-	{
-		*out++ = digits[hash[i] >> 4];
-		*out++ = digits[hash[i] & 15];
-	}
-	*out = '\0';
-}
-
 /* ---- what is remembered ---- */
 
 const char token_sql[] = "select name, array_to_string(scopes, ','), to_json(queues), "
@@ -160,17 +137,17 @@ entry_of(TokenCache *cache, const unsigned char *hash)
 }
 
 const TokenEntry *
-token_remembered(TokenCache *cache, const unsigned char hash[TOKEN_HASH_SIZE])
+token_remembered(TokenCache *cache, const unsigned char hash[DIGEST_SIZE])
 {
 	TokenEntry *entry = entry_of(cache, hash);
 
-	if (entry->until <= clock_ms() || memcmp(entry->hash, hash, TOKEN_HASH_SIZE) != 0)
+	if (entry->until <= clock_ms() || memcmp(entry->hash, hash, DIGEST_SIZE) != 0)
 		return NULL;
 	return entry;
 }
 
 const TokenEntry *
-token_remember(TokenCache *cache, const unsigned char hash[TOKEN_HASH_SIZE],
+token_remember(TokenCache *cache, const unsigned char hash[DIGEST_SIZE],
                const PGresult *result)
 {
 	TokenEntry *entry = entry_of(cache, hash);
@@ -178,7 +155,7 @@ token_remember(TokenCache *cache, const unsigned char hash[TOKEN_HASH_SIZE],
 
 	free(entry->queues);
 	*entry = (TokenEntry){0};
-	memcpy(entry->hash, hash, TOKEN_HASH_SIZE);
+	memcpy(entry->hash, hash, DIGEST_SIZE);
 	if (PQntuples(result) == 1)
 	{
 		const char *queues = query_value(result, 0, 2);

@@ -14,8 +14,8 @@
 #include <libpq-fe.h>
 
 #include "base/text.h"
+#include "http/digest.h"
 
-#define TOKEN_HASH_SIZE 32
 #define SCOPES_ALL 15
 
 /* What a request may do. */
@@ -32,7 +32,7 @@ extern bool identity_may_use(const Identity *who, const char *queue);
 /* One look-up that is remembered. */
 typedef struct TokenEntry
 {
-	unsigned char hash[TOKEN_HASH_SIZE];
+	unsigned char hash[DIGEST_SIZE];
 	int64_t until; /* clock_ms(); 0: empty */
 	Identity who;  /* scopes 0: there is no such token */
 	char *queues;  /* owned */
@@ -53,21 +53,17 @@ extern void scopes_array(unsigned scopes, Text *out);
 
 /* A new token, 256 random bits as text; caller frees. */
 extern char *token_new(void);
-extern void token_hash(const char *token, unsigned char hash[TOKEN_HASH_SIZE]);
-
-/* As a bytea parameter: "\x..."; out has room for 2 * TOKEN_HASH_SIZE + 3. */
-extern void token_hash_text(const unsigned char hash[TOKEN_HASH_SIZE], char *out);
 
 /* The statement that looks a hash up, $1. */
 extern const char token_sql[];
 
 /* What is remembered of a hash; NULL: nothing that is still to be believed. */
 extern const TokenEntry *token_remembered(TokenCache *cache,
-                                          const unsigned char hash[TOKEN_HASH_SIZE]);
+                                          const unsigned char hash[DIGEST_SIZE]);
 
 /* Remembers token_sql's answer, and returns it. */
 extern const TokenEntry *token_remember(TokenCache *cache,
-                                        const unsigned char hash[TOKEN_HASH_SIZE],
+                                        const unsigned char hash[DIGEST_SIZE],
                                         const PGresult *result);
 
 extern void token_cache_free(TokenCache *cache);

@@ -35,6 +35,7 @@ struct Server
 	LoopSource io;   /* the library's own epoll descriptor */
 	LoopTimer again; /* the library has more to do at once */
 	LoopTimer last;  /* while stopping: no later than this */
+	LoopTimer cleanup;
 	bool due;        /* the library is to run */
 	bool stopping;
 	int requests;    /* from headers to the end of the answer */

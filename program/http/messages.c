@@ -8,8 +8,11 @@
 #include <string.h>
 
 #include "base/die.h"
+#include "http/digest.h"
 #include "http/handlers.h"
 #include "http/internal.h"
+
+#define KEY_MOST 255
 
 const Field message_fields[] = {
     {"payload", FIELD_ANY, true},        {"headers", FIELD_OBJECT, false},
@@ -22,25 +25,37 @@ const Field message_fields[] = {
 	"coalesce($3::jsonb || nullif(m -> 'headers', 'null'), "                             \
 	"nullif(m -> 'headers', 'null'), $3::jsonb)"
 
+/* clang-format off */
 static const char send_sql[] =
-    "select jsonb_build_object('id', baton.send($1, m -> 'payload', " HEADERS ", "
-    "coalesce((m ->> 'priority')::integer, 0), (m ->> 'delay')::interval, "
-    "(m ->> 'deliver_at')::timestamptz, (m ->> 'expires_in')::interval, m ->> 'key')) "
-    "from (select $2::jsonb) x(m)";
+	"select jsonb_build_object('id', baton.send($1, m -> 'payload', " HEADERS ", "
+	"coalesce((m ->> 'priority')::integer, 0), (m ->> 'delay')::interval, "
+	"(m ->> 'deliver_at')::timestamptz, (m ->> 'expires_in')::interval, m ->> 'key')) "
+	"from (select $2::jsonb) x(m)";
 
-#define BATCH                                                                            \
+/* Ids of what a function sends that takes the fields of messages as arrays. */
+#define IDS(messages, function)                                                          \
 	" from (select array_agg(m -> 'payload') as payloads, array_agg(" HEADERS            \
 	") as headers, array_agg((m ->> 'priority')::integer) as priority, "                 \
 	"array_agg((m ->> 'delay')::interval) as delay, "                                    \
 	"array_agg((m ->> 'deliver_at')::timestamptz) as deliver_at, "                       \
 	"array_agg((m ->> 'expires_in')::interval) as expires_in, "                          \
-	"array_agg(m ->> 'key') as key from jsonb_array_elements($2::jsonb) m) a, "          \
-	"baton.send_batch($1, payloads, headers, priority, delay, deliver_at, expires_in, "  \
-	"key) id"
+	"array_agg(m ->> 'key') as key from jsonb_array_elements(" messages ") m) a, "       \
+	function "payloads, headers, priority, delay, deliver_at, expires_in, key) id"
+
+#define SEND_BATCH "baton.send_batch($1, "
+#define SEND_ONCE "baton.send_once($1, $4, $5::bytea, "
 
 static const char send_array_sql[] =
-    "select jsonb_build_object('ids', json_agg(id))" BATCH;
-const char send_lines_sql[] = "select count(*)" BATCH;
+	"select jsonb_build_object('ids', jsonb_agg(id))" IDS("$2::jsonb", SEND_BATCH);
+
+static const char once_sql[] =
+	"select jsonb_build_object('id', id)" IDS("jsonb_build_array($2::jsonb)", SEND_ONCE);
+
+static const char once_array_sql[] =
+	"select jsonb_build_object('ids', jsonb_agg(id))" IDS("$2::jsonb", SEND_ONCE);
+
+const char send_lines_sql[] = "select count(*)" IDS("$2::jsonb", SEND_BATCH);
+/* clang-format on */
 
 /* Headers of the request that travel with a message, as the W3C's trace context has them. */
 char *
@@ -74,24 +89,63 @@ answer_sent(Request *r, const PGresult *result)
 	request_answer(r, 201, mem_format("%s\n", PQgetvalue(result, 0, 0)));
 }
 
-void
-handle_send(Request *r)
+bool
+messages_key(Request *r, const char **key)
+{
+	size_t length;
+
+	*key = request_header(r, "Idempotency-Key");
+	if (*key == NULL)
+		return true;
+	length = strlen(*key);
+	for (size_t i = 0; i < length; i++)
+		if ((*key)[i] < ' ' || (*key)[i] > '~')
+			length = 0;
+	if (length > 0 && length <= KEY_MOST)
+		return true;
+	request_problem(r, 400, "Idempotency-Key must be 1 to %d printable ASCII characters",
+	                KEY_MOST);
+	return false;
+}
+
+static void
+send_checked(Request *r, BodyShape shape, const char *key)
 {
 	const char *body = text_str(&r->body);
-	Text complaint = {0};
-	BodyShape shape = body_check(body, r->body.length, SHAPE_OBJECT | SHAPE_ARRAY,
-	                             message_fields, &complaint);
 	char *trace = messages_trace(r);
+	unsigned char hash[DIGEST_SIZE];
+	char hash_text[DIGEST_TEXT_SIZE];
 
-	if (shape == 0)
-		request_problem(r, 400, "the body is wrong: %s", text_str(&complaint));
+	if (key)
+	{
+		digest_of(body, r->body.length, hash);
+		digest_text(hash, hash_text);
+		request_query(r,
+		              QUERY(shape == SHAPE_ARRAY ? once_array_sql : once_sql,
+		                    r->arguments[0], body, trace, key, hash_text),
+		              answer_sent);
+	}
 	else
 		request_query(r,
 		              QUERY(shape == SHAPE_ARRAY ? send_array_sql : send_sql,
 		                    r->arguments[0], body, trace),
 		              answer_sent);
-	text_free(&complaint);
 	free(trace);
+}
+
+void
+handle_send(Request *r)
+{
+	Text complaint = {0};
+	const char *key;
+	BodyShape shape = body_check(text_str(&r->body), r->body.length,
+	                             SHAPE_OBJECT | SHAPE_ARRAY, message_fields, &complaint);
+
+	if (shape == 0)
+		request_problem(r, 400, "the body is wrong: %s", text_str(&complaint));
+	else if (messages_key(r, &key))
+		send_checked(r, shape, key);
+	text_free(&complaint);
 }
 
 static const char message_sql[] =

@@ -18,4 +18,7 @@ extern const char send_lines_sql[];
 /* Headers of the request for each message, as JSON; NULL: none; caller frees. */
 extern char *messages_trace(const Request *r);
 
+/* The request's Idempotency-Key; NULL: none.  False: it is wrong, which is answered. */
+extern bool messages_key(Request *r, const char **key);
+
 #endif

@@ -48,6 +48,7 @@ static const struct
     {"BT003", 409}, /* purged under an open send */
     {"BT004", 422}, /* the idempotency key belongs to another request */
     {"55006", 409}, /* just being settled */
+    {"55P03", 409}, /* a request with the same idempotency key is under way */
     {"42501", 403}, /* not granted to the server's role */
     {"54000", 413}, /* larger than baton.max_message_size */
     {"22", 400},    /* bad value */

@@ -373,20 +373,20 @@ static void request_go_on(Request *r);
 static void
 token_looked_up(Request *r, const PGresult *result)
 {
-	unsigned char hash[TOKEN_HASH_SIZE];
+	unsigned char hash[DIGEST_SIZE];
 
-	token_hash(bearer(r), hash);
+	digest_of(bearer(r), strlen(bearer(r)), hash);
 	know_token(r, token_remember(&r->server->tokens, hash, result));
 	if (r->status == 0)
 		request_go_on(r);
 }
 
 static void
-look_token_up(Request *r, const unsigned char hash[TOKEN_HASH_SIZE])
+look_token_up(Request *r, const unsigned char hash[DIGEST_SIZE])
 {
-	char text[2 * TOKEN_HASH_SIZE + 3];
+	char text[DIGEST_TEXT_SIZE];
 
-	token_hash_text(hash, text);
+	digest_text(hash, text);
 	request_query(r, QUERY(token_sql, text), token_looked_up);
 	request_suspend(r);
 }
@@ -430,7 +430,7 @@ static void
 authorize(Request *r)
 {
 	const char *token = bearer(r);
-	unsigned char hash[TOKEN_HASH_SIZE];
+	unsigned char hash[DIGEST_SIZE];
 	const TokenEntry *entry;
 
 	if (r->route->scope == SCOPE_NONE)
@@ -442,7 +442,7 @@ authorize(Request *r)
 			request_problem(r, 401, "a token is needed: Authorization: Bearer ...");
 		return;
 	}
-	token_hash(token, hash);
+	digest_of(token, strlen(token), hash);
 	entry = token_remembered(&r->server->tokens, hash);
 	if (entry)
 		know_token(r, entry);

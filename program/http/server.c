@@ -288,6 +288,34 @@ start_library(Server *server, int fd)
 	server->due = true;
 }
 
+/* ---- cleaning ---- */
+
+#define CLEANUP_FIRST_MS 60000
+#define CLEANUP_MS 3600000
+
+static void clean_up(void *arg);
+
+/* In use just now: an hour later, or a day, will do as well. */
+static void
+cleaned_up(void *arg, const PGresult *result)
+{
+	Server *server = arg;
+
+	if (result && query_failed(result))
+		log_message(LOG_WARNING, "cleanup_failed", "%s (%s)", query_message(result),
+		            query_sqlstate(result));
+	loop_timer(&server->cleanup, CLEANUP_MS, clean_up, server);
+}
+
+static void
+clean_up(void *arg)
+{
+	Server *server = arg;
+
+	pool_run(&server->pool, QUERY("call baton.cleanup_idempotency_keys()"), cleaned_up,
+	         server);
+}
+
 /* ---- stopping ---- */
 
 static void
@@ -343,6 +371,7 @@ server_run(const ServerOptions *options, PGconn *first, PGconn *waiting,
 	pool_start(&server->pool, options->pool, first);
 	polls_start(&server->polls, server, waiting);
 	start_library(server, fd);
+	loop_timer(&server->cleanup, CLEANUP_FIRST_MS, clean_up, server);
 	listening(url);
 	loop_run(run_library, server);
 	cut_off(server);

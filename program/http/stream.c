@@ -3,8 +3,8 @@
  *	  A body in lines: a message each, sent in batches as they come, in one transaction,
  *	  with bounded memory.
  *
- *		NEW ──> TAKING (a link) ──> BUSY (begin) ──> READING <──> BUSY (a batch)
- *		READING ──(the body's end)──> BUSY (last batch, commit) ──> DONE
+ *		NEW ──> TAKING (a link) ──> BUSY (begin, once_find) ──> READING <──> BUSY (a batch)
+ *		READING ──(the body's end)──> BUSY (last batch, once_keep, commit) ──> DONE
  *
  * While a statement is under way the connection is suspended, so the client is held back by
  * its socket.  Any failure, and the end of the request before the commit, rolls all of it
@@ -17,6 +17,7 @@
 
 #include "base/die.h"
 #include "http/body.h"
+#include "http/digest.h"
 #include "http/internal.h"
 #include "http/messages.h"
 #include "pg/query.h"
@@ -43,6 +44,10 @@ struct Stream
 	bool ended; /* the body is over */
 	char *queue;
 	char *trace;
+	char *key;       /* Idempotency-Key; NULL: none */
+	Digest *digest;  /* of the body, where there is a key */
+	char *known;     /* the request that the key stands for already; NULL: none */
+	char *answer;    /* and what it was answered */
 	Text line;  /* not yet at its end */
 	Text batch; /* a JSON array without its last bracket */
 	int batch_lines;
@@ -57,6 +62,11 @@ free_all(Stream *stream)
 {
 	free(stream->queue);
 	free(stream->trace);
+	free(stream->key);
+	free(stream->known);
+	free(stream->answer);
+	if (stream->digest)
+		digest_end(stream->digest, NULL);
 	text_free(&stream->line);
 	text_free(&stream->batch);
 	free(stream);
@@ -139,6 +149,62 @@ committed(void *arg, const PGresult *result)
 }
 
 static void
+commit(void *arg, const PGresult *result)
+{
+	Stream *stream = arg;
+
+	if (went_well(stream, result))
+		run(stream, QUERY("commit"), committed);
+}
+
+static void
+digest_body(Stream *stream, char text[DIGEST_TEXT_SIZE])
+{
+	unsigned char hash[DIGEST_SIZE];
+
+	digest_end(stream->digest, hash);
+	stream->digest = NULL;
+	digest_text(hash, text);
+}
+
+static void
+keep_answer(Stream *stream)
+{
+	char hash[DIGEST_TEXT_SIZE];
+	char sent[24];
+
+	digest_body(stream, hash);
+	snprintf(sent, sizeof(sent), "%ld", stream->sent);
+	run(stream,
+	    QUERY("select baton.once_keep($1, $2, $3::bytea, "
+	          "jsonb_build_object('sent', $4::bigint))",
+	          stream->queue, stream->key, hash, sent),
+	    commit);
+}
+
+/* All was sent, or had been sent before. */
+static void
+finish(Stream *stream)
+{
+	char hash[DIGEST_TEXT_SIZE];
+
+	if (stream->known)
+	{
+		digest_body(stream, hash);
+		if (strcmp(hash, stream->known) == 0)
+			request_answer(stream->request, 201, mem_format("%s\n", stream->answer));
+		else
+			request_problem(stream->request, 422,
+			                "the idempotency key was used for another request");
+		roll_back(stream);
+	}
+	else if (stream->key)
+		keep_answer(stream);
+	else
+		run(stream, QUERY("commit"), committed);
+}
+
+static void
 batch_sent(void *arg, const PGresult *result)
 {
 	Stream *stream = arg;
@@ -150,7 +216,7 @@ batch_sent(void *arg, const PGresult *result)
 	text_clear(&stream->batch);
 	stream->state = STREAM_READING;
 	if (stream->ended)
-		run(stream, QUERY("commit"), committed);
+		finish(stream);
 	else
 		request_resume(stream->request);
 }
@@ -165,14 +231,41 @@ send_batch(Stream *stream)
 }
 
 static void
+start_reading(Stream *stream)
+{
+	stream->state = STREAM_READING;
+	request_resume(stream->request);
+}
+
+static void
+found(void *arg, const PGresult *result)
+{
+	Stream *stream = arg;
+
+	if (!went_well(stream, result))
+		return;
+	if (!PQgetisnull(result, 0, 0))
+	{
+		stream->known = mem_copy(PQgetvalue(result, 0, 0));
+		stream->answer = mem_copy(PQgetvalue(result, 0, 1));
+	}
+	start_reading(stream);
+}
+
+static void
 begun(void *arg, const PGresult *result)
 {
 	Stream *stream = arg;
 
 	if (!went_well(stream, result))
 		return;
-	stream->state = STREAM_READING;
-	request_resume(stream->request);
+	if (stream->key)
+		run(stream,
+		    QUERY("select request, answer from baton.once_find($1, $2)", stream->queue,
+		          stream->key),
+		    found);
+	else
+		start_reading(stream);
 }
 
 static void
@@ -215,7 +308,7 @@ add_line(Stream *stream)
 	bool good = true;
 
 	stream->lines++;
-	if (!is_blank(&stream->line))
+	if (!stream->known && !is_blank(&stream->line))
 	{
 		good = body_check(text_str(&stream->line), stream->line.length, SHAPE_OBJECT,
 		                  message_fields, &complaint) != 0;
@@ -274,6 +367,8 @@ stream_data(Stream *stream, const char *data, size_t size)
 		send_batch(stream);
 		request_suspend(stream->request);
 	}
+	if (stream->digest)
+		digest_add(stream->digest, data, used);
 	return stream->request->status ? size : used;
 }
 
@@ -288,15 +383,21 @@ stream_end(Stream *stream)
 	else if (stream->batch_lines > 0)
 		send_batch(stream);
 	else
-		run(stream, QUERY("commit"), committed);
+		finish(stream);
 }
 
 Stream *
 stream_begin(Request *r)
 {
 	Stream *stream = mem_alloc(sizeof(Stream));
+	const char *key;
 
 	stream->request = r;
+	if (messages_key(r, &key) && key)
+	{
+		stream->key = mem_copy(key);
+		stream->digest = digest_begin();
+	}
 	stream->queue = mem_copy(r->arguments[0]);
 	stream->trace = messages_trace(r);
 	return stream;

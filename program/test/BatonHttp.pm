@@ -26,9 +26,9 @@ sub serve
 	my @options = @_;
 	my $self = start_baton('serve', '--listen', '127.0.0.1:0', @options);
 
-	wait_until('it listens', sub { $self->{out} =~ /listening on (\S+)\n/ }, $self)
+	wait_until('it listens', sub { $self->{out} =~ m{^(https?://\S+)\n}m }, $self)
 	  or die "no server: $self->{err}";
-	($self->{url}) = $self->{out} =~ /listening on (\S+)\n/;
+	($self->{url}) = $self->{out} =~ m{^(https?://\S+)\n}m;
 	($self->{port}) = $self->{url} =~ /:(\d+)$/;
 	return $self;
 }
