@@ -419,7 +419,7 @@ waited(void *arg, const PGresult *result)
 	each_queue(polls, not_waited, NULL);
 	if (result && !query_failed(result))
 		name = query_value(result, 0, 0);
-	else if (result)
+	else if (result && strcmp(query_sqlstate(result), "57014") != 0) /* we cancelled it */
 	{
 		log_message(LOG_WARNING, "wait_failed", "%s (%s)", query_message(result),
 		            query_sqlstate(result));
@@ -449,13 +449,21 @@ wait_for_all(Polls *polls)
 	text_free(&names);
 }
 
+/*
+ * False: there is no such session, as a pooler stands between and makes its numbers up.
+ * A cancel goes through it, though it costs more and leaves an error in the server's log.
+ */
 static void
 wait_ended(void *arg, const PGresult *result)
 {
-	(void) arg;
+	Polls *polls = arg;
+
 	if (result && query_failed(result))
 		log_message(LOG_WARNING, "end_wait_failed", "%s (%s)", query_message(result),
 		            query_sqlstate(result));
+	else if (result && strcmp(PQgetvalue(result, 0, 0), "f") == 0 &&
+	         polls->wait.state == LINK_BUSY)
+		link_cancel(&polls->wait);
 }
 
 /* The wait under way is to end, so that one about more queues can begin. */

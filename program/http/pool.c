@@ -4,18 +4,32 @@
  */
 #include "http/pool.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/die.h"
+#include "base/log.h"
 
 static void pool_step(Pool *pool);
 
 /* ---- jobs ---- */
 
+static uint64_t
+hash_of(const char *text)
+{
+	uint64_t hash = 14695981039346656037ULL;
+
+	for (; *text; text++)
+		hash = (hash ^ (unsigned char) *text) * 1099511628211ULL;
+	return hash;
+}
+
 static void
 keep_copies(PoolJob *job, Query query)
 {
 	job->sql = mem_copy(query.sql);
+	job->hash = hash_of(query.sql);
 	job->count = query.count;
 	job->values = mem_alloc(sizeof(char *) * (query.count + 1));
 	for (int i = 0; i < query.count; i++)
@@ -104,7 +118,88 @@ pool_up(const Pool *pool)
 	return false;
 }
 
-/* The link is free again before the answer is given, which may ask for more. */
+/* ---- prepared statements ---- */
+
+#define NAME_SIZE 32
+
+static void
+name_of(uint64_t hash, char name[NAME_SIZE])
+{
+	snprintf(name, NAME_SIZE, "baton_%016" PRIx64, hash);
+}
+
+static bool
+is_prepared(const PoolLink *on, uint64_t hash)
+{
+	for (int i = 0; i < on->prepared_count; i++)
+		if (on->prepared[i] == hash)
+			return true;
+	return false;
+}
+
+static bool
+has_sqlstate(const PGresult *result, const char *sqlstate)
+{
+	return result && strcmp(query_sqlstate(result), sqlstate) == 0;
+}
+
+static void
+found_pooler(Pool *pool)
+{
+	pool->pooler = true;
+	log_message(LOG_INFO, "pooler", "the database is behind a pooler: statements are not prepared");
+}
+
+/* ---- statements ---- */
+
+/* A statement that was just prepared counts in on->prepared already. */
+static void
+prepared(void *arg, const PGresult *result)
+{
+	PoolLink *on = arg;
+
+	if (result == NULL || query_failed(result))
+		on->prepared_count--;
+	if (has_sqlstate(result, "42P05") && !on->pool->pooler)
+		found_pooler(on->pool);
+	pool_step(on->pool);
+}
+
+/* True: the link is busy with that. */
+static bool
+prepare(PoolLink *on, const PoolJob *job)
+{
+	char name[NAME_SIZE];
+
+	if (on->pool->pooler || job->named || on->prepared_count == PREPARED_MOST)
+		return false;
+	name_of(job->hash, name);
+	on->prepared[on->prepared_count++] = job->hash;
+	return link_prepare(&on->link, name, job->sql, prepared, on);
+}
+
+static void answered(void *arg, const PGresult *result);
+
+/* False: the link was lost just now. */
+static bool
+send_on(PoolLink *on, PoolJob *job)
+{
+	Query query = {job->sql, job->count, (const char *const *) job->values};
+	char name[NAME_SIZE];
+	bool sent;
+
+	job->named = !on->pool->pooler && is_prepared(on, job->hash);
+	name_of(job->hash, name);
+	sent = job->named ? link_send_prepared(&on->link, name, query, answered, on)
+	                  : link_send(&on->link, query, answered, on);
+	if (!sent)
+		return false;
+	job->on = on;
+	on->job = job;
+	return true;
+}
+
+/* The link is free again, or busy for others, before the answer is given. */
 static void
 answered(void *arg, const PGresult *result)
 {
@@ -112,20 +207,19 @@ answered(void *arg, const PGresult *result)
 	PoolJob *job = on->job;
 
 	on->job = NULL;
-	pool_step(on->pool);
+	if (job->named && has_sqlstate(result, "26000"))
+	{
+		/* Nothing was done. */
+		if (!on->pool->pooler)
+			found_pooler(on->pool);
+		if (send_on(on, job))
+			return;
+		result = NULL;
+	}
+	if (result == NULL || query_failed(result) || !prepare(on, job))
+		pool_step(on->pool);
 	job->answer(job->arg, result);
 	free_job(job);
-}
-
-/* False: the link was lost just now. */
-static bool
-send_on(PoolLink *on, PoolJob *job, Query query)
-{
-	if (!link_send(&on->link, query, answered, on))
-		return false;
-	job->on = on;
-	on->job = job;
-	return true;
 }
 
 /* Who takes a link leaves half of them to others. */
@@ -165,8 +259,7 @@ pool_step(Pool *pool)
 	PoolJob *job;
 
 	while ((job = pool->jobs.first) != NULL && (on = free_link(pool)) != NULL)
-		if (send_on(on, job,
-		            (Query){job->sql, job->count, (const char *const *) job->values}))
+		if (send_on(on, job))
 			leave_line(&pool->jobs, job);
 	while ((job = pool->takers.first) != NULL && may_take(pool) &&
 	       (on = free_link(pool)) != NULL)
@@ -197,7 +290,11 @@ look_soon(Pool *pool)
 static void
 link_changed(void *arg)
 {
-	look_soon(((PoolLink *) arg)->pool);
+	PoolLink *on = arg;
+
+	if (on->link.state == LINK_DOWN)
+		on->prepared_count = 0;
+	look_soon(on->pool);
 }
 
 void
@@ -245,10 +342,10 @@ pool_run(Pool *pool, Query query, LinkAnswer answer, void *arg)
 
 	job->answer = answer;
 	job->arg = arg;
-	while (pool->jobs.first == NULL && (on = free_link(pool)) != NULL)
-		if (send_on(on, job, query))
-			return job;
 	keep_copies(job, query);
+	while (pool->jobs.first == NULL && (on = free_link(pool)) != NULL)
+		if (send_on(on, job))
+			return job;
 	join_line(&pool->jobs, job);
 	if (!pool_up(pool))
 		look_soon(pool);

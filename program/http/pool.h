@@ -2,19 +2,25 @@
  * http/pool.h
  *	  A few connections for many requests.
  *
- * A statement goes to a connection that is free, or waits in line for one.  Each is a
- * transaction of its own and leaves nothing in the session, so a pooler in transaction mode may
- * stand between.  What needs several statements in one transaction (a stream of
+ * A statement goes to a connection that is free, or waits in line for one; each is a
+ * transaction of its own.  What needs several statements in one transaction (a stream of
  * messages) takes a connection for itself for a while.
+ *
+ * Statements are prepared after their first use in a session, under a name made from their
+ * text.  Nothing else is kept in a session, so a pooler in transaction mode may stand between: it
+ * shows by a statement that is not there, or that is there already; then nothing was
+ * done, and from then on nothing is prepared.
  */
 #ifndef HTTP_POOL_H
 #define HTTP_POOL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "pg/link.h"
 
 #define POOL_MOST 64
+#define PREPARED_MOST 64 /* a session; statements beyond that are not prepared */
 
 typedef struct Pool Pool;
 typedef struct PoolJob PoolJob;
@@ -25,6 +31,8 @@ typedef struct PoolLink
 	Pool *pool;
 	PoolJob *job; /* under way on it */
 	bool taken;   /* by a stream */
+	uint64_t prepared[PREPARED_MOST]; /* hashes of their texts */
+	int prepared_count;
 } PoolLink;
 
 /* Called once with a link to use until pool_give(), or NULL: no connection. */
@@ -32,7 +40,9 @@ typedef void (*PoolTaken)(void *arg, PoolLink *link);
 
 struct PoolJob
 {
-	char *sql; /* copied, and its values too, while in line only */
+	char *sql; /* copied, and its values too: it may be sent more than once */
+	uint64_t hash;
+	bool named; /* was sent as a prepared one */
 	int count;
 	char **values;
 	LinkAnswer answer;
@@ -56,6 +66,7 @@ struct Pool
 	PoolLine jobs;
 	PoolLine takers; /* who wants a link for itself */
 	LoopTimer look;  /* something has changed */
+	bool pooler;     /* something stands between: nothing is prepared */
 };
 
 /* Takes over the first connection, and opens the others. */

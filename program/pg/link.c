@@ -211,12 +211,11 @@ link_ready(void *arg)
 		link_lost(link);
 }
 
-bool
-link_send(Link *link, Query query, LinkAnswer answer, void *arg)
+/* What libpq has taken is on its way; false: the connection was lost. */
+static bool
+link_sent(Link *link, int taken, LinkAnswer answer, void *arg)
 {
-	if (!PQsendQueryParams(link->conn, query.sql, query.count, NULL, query.values, NULL,
-	                       NULL, 0) ||
-	    !link_flush(link))
+	if (!taken || !link_flush(link))
 	{
 		link_lost(link);
 		return false;
@@ -225,6 +224,30 @@ link_send(Link *link, Query query, LinkAnswer answer, void *arg)
 	link->answer_arg = arg;
 	link->state = LINK_BUSY;
 	return true;
+}
+
+bool
+link_send(Link *link, Query query, LinkAnswer answer, void *arg)
+{
+	return link_sent(link,
+	                 PQsendQueryParams(link->conn, query.sql, query.count, NULL,
+	                                   query.values, NULL, NULL, 0),
+	                 answer, arg);
+}
+
+bool
+link_send_prepared(Link *link, const char *name, Query query, LinkAnswer answer, void *arg)
+{
+	return link_sent(
+	    link,
+	    PQsendQueryPrepared(link->conn, name, query.count, query.values, NULL, NULL, 0),
+	    answer, arg);
+}
+
+bool
+link_prepare(Link *link, const char *name, const char *sql, LinkAnswer answer, void *arg)
+{
+	return link_sent(link, PQsendPrepare(link->conn, name, sql, 0, NULL), answer, arg);
 }
 
 void

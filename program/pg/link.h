@@ -60,6 +60,15 @@ extern void link_open(Link *link);
 extern bool link_send(Link *link, Query query, LinkAnswer answer, void *arg);
 
 /*
+ * The same, for a statement that was prepared in this session by link_prepare().  Sessions
+ * end with the connection, and behind a pooler they may change with each statement.
+ */
+extern bool link_send_prepared(Link *link, const char *name, Query query,
+                               LinkAnswer answer, void *arg);
+extern bool link_prepare(Link *link, const char *name, const char *sql, LinkAnswer answer,
+                         void *arg);
+
+/*
  * Asks the server to cancel the statement under way, by a child process, as
  * libpq's PQcancel waits.  The answer comes as ever, mostly with SQLSTATE 57014.
  */
