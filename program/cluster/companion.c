@@ -119,16 +119,19 @@ start_again(void *arg)
 void
 companion_look(Companion *companion)
 {
-	int64_t pause = (int64_t) FIRST_PAUSE_MS << (companion->failures < 8 ? companion->failures : 8);
+	int64_t pause = (int64_t) FIRST_PAUSE_MS
+	                << (companion->failures < 8 ? companion->failures : 8);
 	int status;
 
-	if (companion->pid == 0 || waitpid(companion->pid, &status, WNOHANG) != companion->pid)
+	if (companion->pid == 0 ||
+	    waitpid(companion->pid, &status, WNOHANG) != companion->pid)
 		return;
 	companion->pid = 0;
 	if (companion->stopping)
 		return;
 	companion->failures++;
-	log_message(LOG_WARNING, "companion_ended", "%s %d of \"%s\", starting it again; see %s",
+	log_message(LOG_WARNING, "companion_ended",
+	            "%s %d of \"%s\", starting it again; see %s",
 	            WIFSIGNALED(status) ? "signal" : "exit status",
 	            WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
 	            companion->argv[0], companion->log);

@@ -27,10 +27,10 @@
 #include "base/file.h"
 #include "base/log.h"
 
-#define LOOK_MS 25          /* between two looks whether it takes connections */
+#define LOOK_MS 25            /* between two looks whether it takes connections */
 #define OTHERS_LIMIT_MS 10000 /* for others to end before the server is stopped */
-#define STOP_LIMIT_MS 60000 /* then the shutdown is no longer a gentle one */
-#define RESTARTS 5          /* within CALM_MS */
+#define STOP_LIMIT_MS 60000   /* then the shutdown is no longer a gentle one */
+#define RESTARTS 5            /* within CALM_MS */
 #define CALM_MS 60000
 #define TAIL_BYTES 2000
 

@@ -101,7 +101,7 @@ make_extension(const Cluster *cluster)
 static bool
 start_http_at(Up *up, const char *conninfo, const char *address)
 {
-	const char *const argv[] = {"/proc/self/exe", "serve",        "-d", conninfo,
+	const char *const argv[] = {"/proc/self/exe", "serve", "-d",           conninfo,
 	                            "--listen",       address, "--local-user", NULL};
 
 	memcpy(up->http_argv, argv, sizeof(argv));
@@ -335,8 +335,10 @@ const Command command_up = {
     .description =
         "Makes a private cluster if there is none yet, starts it, creates the database\n"
         "\"baton\" with the extension, says how to connect, and keeps it running until\n"
-        "Ctrl-C or SIGTERM. Only the user who runs it (and root) can connect: by a socket in\n"
-        "a directory of mode 0700, by HTTP on loopback, with --port by TCP on loopback too.\n"
+        "Ctrl-C or SIGTERM. Only the user who runs it (and root) can connect: by a "
+        "socket in\n"
+        "a directory of mode 0700, by HTTP on loopback, with --port by TCP on loopback "
+        "too.\n"
         "Your own settings go into DIR/data/postgresql.conf, at the end.",
     .options = options,
     .examples = examples,

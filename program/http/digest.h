@@ -22,6 +22,7 @@ extern void digest_end(Digest *digest, unsigned char out[DIGEST_SIZE]);
 extern void digest_of(const void *bytes, size_t length, unsigned char out[DIGEST_SIZE]);
 
 /* As a bytea parameter: "\x...". */
-extern void digest_text(const unsigned char digest[DIGEST_SIZE], char out[DIGEST_TEXT_SIZE]);
+extern void digest_text(const unsigned char digest[DIGEST_SIZE],
+                        char out[DIGEST_TEXT_SIZE]);
 
 #endif

@@ -36,7 +36,7 @@ struct Server
 	LoopTimer again; /* the library has more to do at once */
 	LoopTimer last;  /* while stopping: no later than this */
 	LoopTimer cleanup;
-	bool due;        /* the library is to run */
+	bool due; /* the library is to run */
 	bool stopping;
 	int requests;    /* from headers to the end of the answer */
 	size_t buffered; /* bytes of bodies in memory */

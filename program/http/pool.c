@@ -147,7 +147,8 @@ static void
 found_pooler(Pool *pool)
 {
 	pool->pooler = true;
-	log_message(LOG_INFO, "pooler", "the database is behind a pooler: statements are not prepared");
+	log_message(LOG_INFO, "pooler",
+	            "the database is behind a pooler: statements are not prepared");
 }
 
 /* ---- statements ---- */

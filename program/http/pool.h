@@ -29,8 +29,8 @@ typedef struct PoolLink
 {
 	Link link;
 	Pool *pool;
-	PoolJob *job; /* under way on it */
-	bool taken;   /* by a stream */
+	PoolJob *job;                     /* under way on it */
+	bool taken;                       /* by a stream */
 	uint64_t prepared[PREPARED_MOST]; /* hashes of their texts */
 	int prepared_count;
 } PoolLink;

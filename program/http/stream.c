@@ -44,12 +44,12 @@ struct Stream
 	bool ended; /* the body is over */
 	char *queue;
 	char *trace;
-	char *key;       /* Idempotency-Key; NULL: none */
-	Digest *digest;  /* of the body, where there is a key */
-	char *known;     /* the request that the key stands for already; NULL: none */
-	char *answer;    /* and what it was answered */
-	Text line;  /* not yet at its end */
-	Text batch; /* a JSON array without its last bracket */
+	char *key;      /* Idempotency-Key; NULL: none */
+	Digest *digest; /* of the body, where there is a key */
+	char *known;    /* the request that the key stands for already; NULL: none */
+	char *answer;   /* and what it was answered */
+	Text line;      /* not yet at its end */
+	Text batch;     /* a JSON array without its last bracket */
 	int batch_lines;
 	long lines; /* read */
 	long sent;

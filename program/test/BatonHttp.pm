@@ -17,13 +17,18 @@ use Time::HiRes qw(time);
 
 our @EXPORT = qw(serve token curl api json raw raw_open raw_read is_problem start_curl curl_answer);
 
+# What reads bytes from anybody is tested with sanitizers.
+# Leaks count where the program runs long.
+$program = $ENV{BATON_SANITIZED} if $ENV{BATON_SANITIZED};
+$ENV{ASAN_OPTIONS} = 'detect_leaks=0';
+
 my $json = JSON::PP->new->utf8->allow_nonref;
 
-# Starts a server and waits until it listens; {url} is where.  Options as for the program;
-# a hash first: {program => ...}, another binary.
+# Starts a server and waits until it listens; {url} is where.  Options as for the program.
 sub serve
 {
 	my @options = @_;
+	local $ENV{ASAN_OPTIONS} = 'detect_leaks=1';
 	my $self = start_baton('serve', '--listen', '127.0.0.1:0', @options);
 
 	wait_until('it listens', sub { $self->{out} =~ m{^(https?://\S+)\n}m }, $self)
