@@ -110,6 +110,7 @@ start_http_at(Up *up, const char *conninfo, const char *address)
 	up->http_says = companion_start(&up->http);
 	if (up->http_says == NULL)
 		return false;
+	cluster_announce_http(&up->cluster, up->http_says);
 	/* Started again it is where it was, also if it was to find a port. */
 	up->http_argv[HTTP_LISTEN] = strstr(up->http_says, "://") + 3;
 	return true;
@@ -144,7 +145,7 @@ may_stop(void *arg)
 /* ---- what is said ---- */
 
 static void
-say_how_to_connect(const Cluster *cluster, const char *conninfo)
+say_how_to_connect(const Cluster *cluster, const char *conninfo, const char *http)
 {
 	char *usual = cluster_default_directory();
 	bool found_alone = strcmp(usual, cluster->directory) == 0;
@@ -160,6 +161,8 @@ say_how_to_connect(const Cluster *cluster, const char *conninfo)
 		printf("  by TCP: \"%s\"\n", tcp);
 		free(tcp);
 	}
+	if (http)
+		printf("  HTTP: %s\n", http);
 	free(usual);
 }
 
@@ -192,15 +195,14 @@ server_ready(void *arg)
 
 	make_database(&up->cluster);
 	version = make_extension(&up->cluster);
+	if (!up->reported)
+		start_http(up, conninfo);
 	cluster_announce(&up->cluster, conninfo);
 	if (!up->reported)
 	{
-		start_http(up, conninfo);
 		printf("PostgreSQL %s with baton %s runs in %s\n", up->installation.version,
 		       version, up->cluster.directory);
-		say_how_to_connect(&up->cluster, conninfo);
-		if (up->http_says)
-			printf("  HTTP: %s\n", up->http_says);
+		say_how_to_connect(&up->cluster, conninfo, up->http_says);
 		if (up->report < 0)
 			puts("Ctrl-C stops it; started again it goes on with what it has.");
 		fflush(stdout);
@@ -256,6 +258,7 @@ static int
 already_running(const Cluster *cluster)
 {
 	char *conninfo = NULL;
+	char *http;
 
 	if (!asked.background)
 		die_hint(EXIT_ERROR, "\"baton down\" stops it.",
@@ -270,7 +273,9 @@ already_running(const Cluster *cluster)
 		die(EXIT_ERROR, "the one that was starting in %s has ended", cluster->directory);
 	printf("Runs already in %s (process %d)\n", cluster->directory,
 	       (int) cluster_holder(cluster));
-	say_how_to_connect(cluster, conninfo);
+	http = cluster_announced_http(cluster);
+	say_how_to_connect(cluster, conninfo, http);
+	free(http);
 	free(conninfo);
 	return EXIT_OK;
 }
@@ -301,6 +306,7 @@ run_up(int argc, char **argv)
 	                                .may_stop = may_stop,
 	                                .arg = &up});
 	cluster_announce(&up.cluster, NULL);
+	cluster_announce_http(&up.cluster, NULL);
 	return EXIT_OK;
 }
 
