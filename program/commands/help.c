@@ -9,8 +9,10 @@
 
 #include "base/die.h"
 #include "commands/command.h"
+#include "http/route.h"
 
 static bool markdown;
+static bool routes_wanted;
 
 static const Option *
 shared_options(const Command *command)
@@ -154,6 +156,8 @@ run_help(int argc, char **argv)
 
 	if (markdown)
 		markdown_all();
+	else if (routes_wanted)
+		routes_print();
 	else if (argc == 0)
 		help_all();
 	else if (command && words == argc)
@@ -167,6 +171,8 @@ run_help(int argc, char **argv)
 static const Option options[] = {
     {"markdown", 0, OPTION_FLAG, NULL, &markdown, 0, 0,
      "all of it, as docs/cli.md has it"},
+    {"routes", 0, OPTION_FLAG, NULL, &routes_wanted, 0, 0,
+     "the HTTP API's routes: method, path, scope, parameters, summary"},
     {0},
 };
 
