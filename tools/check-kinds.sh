@@ -107,7 +107,7 @@ build() {
 
 # The program once more, with AddressSanitizer and UBSan: what the tests of HTTP run.
 sanitized() {
-	make -s -j"$jobs" -C "$repo/program" PG_CONFIG="$PG_CONFIG" SANITIZE=1 BIN=baton-sanitized
+	make -s -j"$jobs" -C "$repo/program" PG_CONFIG="$PG_CONFIG" SANITIZE=1 BIN=baton-sanitized all fuzz
 }
 
 # The names of the tests of a folder, or those of $T that are among them.
@@ -213,6 +213,7 @@ tap() {
 		PG_TEST_PORT_DIR="$scratch/ports" \
 		BATON="$repo/program/baton" \
 		BATON_SANITIZED="$repo/program/baton-sanitized" \
+		BATON_FUZZ="$repo/program/fuzz" \
 		run_tap tap $files
 }
 

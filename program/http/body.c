@@ -10,6 +10,12 @@
 /* Numbers are not taken from here, so those too long for an integer are no error. */
 #define FLAGS (JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL)
 
+const Field message_fields[] = {
+    {"payload", FIELD_ANY, true},        {"headers", FIELD_OBJECT, false},
+    {"priority", FIELD_NUMBER, false},   {"delay", FIELD_SPAN, false},
+    {"deliver_at", FIELD_STRING, false}, {"expires_in", FIELD_SPAN, false},
+    {"key", FIELD_STRING, false},        {0}};
+
 static const char *const type_names[] = {
     "anything",      "a string",  "a number",
     "true or false", "an object", "a time: seconds, or a string such as \"5 min\""};

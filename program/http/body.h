@@ -30,6 +30,9 @@ typedef struct Field
 	bool required;
 } Field;
 
+/* Of a message to send. */
+extern const Field message_fields[];
+
 typedef enum BodyShape
 {
 	SHAPE_OBJECT = 1,

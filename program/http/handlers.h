@@ -20,6 +20,7 @@ extern void handle_queue_alter(Request *r);
 extern void handle_queue_drop(Request *r);
 extern void handle_queue_pause(Request *r);
 extern void handle_queue_resume(Request *r);
+extern void handle_queue_purge(Request *r);
 
 /* messages.c */
 extern void handle_send(Request *r);

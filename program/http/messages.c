@@ -8,17 +8,12 @@
 #include <string.h>
 
 #include "base/die.h"
+#include "http/body.h"
 #include "http/digest.h"
 #include "http/handlers.h"
 #include "http/internal.h"
 
 #define KEY_MOST 255
-
-const Field message_fields[] = {
-    {"payload", FIELD_ANY, true},        {"headers", FIELD_OBJECT, false},
-    {"priority", FIELD_NUMBER, false},   {"delay", FIELD_SPAN, false},
-    {"deliver_at", FIELD_STRING, false}, {"expires_in", FIELD_SPAN, false},
-    {"key", FIELD_STRING, false},        {0}};
 
 /* Of message m, with $3 beneath its headers. */
 #define HEADERS                                                                          \

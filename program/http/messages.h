@@ -5,12 +5,9 @@
 #ifndef HTTP_MESSAGES_H
 #define HTTP_MESSAGES_H
 
-#include "http/body.h"
+#include <stdbool.h>
 
 typedef struct Request Request;
-
-/* Of a message to send. */
-extern const Field message_fields[];
 
 /* Sends an array of messages: $1 queue, $2 array, $3 headers for each; returns how many. */
 extern const char send_lines_sql[];

@@ -49,20 +49,27 @@ static const struct
 } policy[] = {
     {"max_attempts", "integer"}, {"max_crashes", "integer"}, {"backoff", "interval"},
     {"backoff_max", "interval"}, {"lease", "interval"},      {"key_in_flight", "integer"},
+    {"retention", "interval"},
 };
 
+/* clang-format off */
 #define POLICY_FIELDS                                                                    \
-	{"max_attempts", FIELD_NUMBER, false}, {"max_crashes", FIELD_NUMBER, false},         \
-	    {"backoff", FIELD_SPAN, false}, {"backoff_max", FIELD_SPAN, false},              \
-	    {"lease", FIELD_SPAN, false},                                                    \
-	{                                                                                    \
-		"key_in_flight", FIELD_NUMBER, false                                             \
-	}
+	{"max_attempts", FIELD_NUMBER, false},                                               \
+	{"max_crashes", FIELD_NUMBER, false},                                                \
+	{"backoff", FIELD_SPAN, false},                                                      \
+	{"backoff_max", FIELD_SPAN, false},                                                  \
+	{"lease", FIELD_SPAN, false},                                                        \
+	{"key_in_flight", FIELD_NUMBER, false},                                              \
+	{"retention", FIELD_SPAN, false}
 
-static const Field create_fields[] = {{"name", FIELD_STRING, true},
-                                      {"if_not_exists", FIELD_BOOLEAN, false},
-                                      POLICY_FIELDS,
-                                      {0}};
+static const Field create_fields[] = {
+	{"name", FIELD_STRING, true},
+	{"if_not_exists", FIELD_BOOLEAN, false},
+	POLICY_FIELDS,
+	{0},
+};
+/* clang-format on */
+
 static const Field alter_fields[] = {POLICY_FIELDS, {0}};
 
 /* The fields that are there as named arguments, so that the defaults are the extension's. */
@@ -162,5 +169,12 @@ void
 handle_queue_resume(Request *r)
 {
 	request_query(r, QUERY("select baton.resume_queue($1)", r->arguments[0]),
+	              request_answer_nothing);
+}
+
+void
+handle_queue_purge(Request *r)
+{
+	request_query(r, QUERY("select baton.purge_queue($1)", r->arguments[0]),
 	              request_answer_nothing);
 }

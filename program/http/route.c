@@ -31,6 +31,8 @@ const Route routes[] = {
 	 "Nothing is received from the queue any more"},
 	{"POST", "/v1/queues/{queue}/resume", SCOPE_MANAGE, BODY_NONE, "", handle_queue_resume,
 	 "End a pause"},
+	{"POST", "/v1/queues/{queue}/purge", SCOPE_MANAGE, BODY_NONE, "", handle_queue_purge,
+	 "Cancel all that is in the queue and not in flight"},
 	{"POST", "/v1/queues/{queue}/messages", SCOPE_SEND, BODY_MESSAGES, "", handle_send,
 	 "Send one message, an array of them, or a stream of lines"},
 	{"GET", "/v1/queues/{queue}/messages/{id}", SCOPE_INSPECT, BODY_NONE, "", handle_message,

@@ -53,10 +53,10 @@ is($node->safe_psql('postgres', q{select count(*) from baton.queue}), 1, 'none o
 is($status, 200, 'one queue');
 is($body->{max_attempts}, 3, '... its policy');
 is_problem([ request('GET', '/v1/queues/nope') ], 404, qr/"nope" does not exist/, 'one that is not there');
-($status, $body) = request('PATCH', '/v1/queues/q', { max_attempts => 7, backoff => 2.5 });
+($status, $body) = request('PATCH', '/v1/queues/q', { max_attempts => 7, backoff => 2.5, retention => '3 days' });
 is($status, 204, 'alter');
-is($node->safe_psql('postgres', q{select max_attempts, backoff, lease from baton.queue where name = 'q'}),
-	'7|00:00:02.5|00:00:40', '... what was asked, and nothing else');
+is($node->safe_psql('postgres', q{select max_attempts, backoff, lease, retention from baton.queue where name = 'q'}),
+	'7|00:00:02.5|00:00:40|3 days', '... what was asked, and nothing else');
 is_problem([ request('PATCH', '/v1/queues/nope', { max_attempts => 7 }) ], 404, qr/does not exist/, 'alter one that is not there');
 is_problem([ request('PATCH', '/v1/queues/q', { name => 'x' }) ], 400, qr/no field "name"/, 'a name can not be altered');
 
@@ -146,6 +146,10 @@ is($status, 200, 'stats');
 is($body->{queues}{count}, 1, '... of queues');
 is($body->{queues}{sent}, 6, '... of messages');
 ok((grep { $_->{item} eq 'keeper' } @{ $body->{health} }), '... of health');
+request('POST', '/v1/queues/q/messages', { payload => 'gone' });
+is((request('POST', '/v1/queues/q/purge'))[0], 204, 'purge');
+($status, $body) = request('POST', '/v1/queues/q/receive');
+is_deeply($body, { messages => [] }, '... nothing is left');
 is((request('DELETE', '/v1/queues/q'))[0], 204, 'drop');
 is_problem([ request('DELETE', '/v1/queues/q') ], 404, qr/does not exist/, 'drop again');
 
