@@ -12,7 +12,7 @@ packages_of() {
 	case $1 in
 		run) echo "$build" ;;
 		check) echo "$build perl libipc-run-perl libcmocka-dev curl pgbouncer" ;;
-		bench) echo "$build python3 postgresql-15-pgq3 pgqd" ;;
+		bench) echo "$build python3 postgresql-15-pgq3 pgqd wrk" ;;
 		lint) echo "$build clang-format shellcheck" ;;
 		*) die "tools/deps.sh: no such group: $1" ;;
 	esac
