@@ -11,7 +11,7 @@ build='make gcc libc6-dev postgresql-15 postgresql-server-dev-15 libpq-dev libja
 packages_of() {
 	case $1 in
 		run) echo "$build" ;;
-		check) echo "$build perl libipc-run-perl libcmocka-dev curl pgbouncer" ;;
+		check) echo "$build perl libipc-run-perl libcmocka-dev curl openssl pgbouncer" ;;
 		bench) echo "$build python3 postgresql-15-pgq3 pgqd wrk" ;;
 		lint) echo "$build clang-format shellcheck" ;;
 		*) die "tools/deps.sh: no such group: $1" ;;
@@ -47,6 +47,14 @@ if ! installed postgresql-15; then
 	trap 'as_root rm -f "$no_main"' EXIT
 	as_root mkdir -p "${no_main%/*}"
 	echo 'create_main_cluster = false' | as_root tee "$no_main" >/dev/null
+fi
+
+# Nor for services such as pgbouncer's: the tests start their own.
+no_start=/usr/sbin/policy-rc.d
+if [ ! -e "$no_start" ]; then
+	trap 'as_root rm -f "$no_main" "$no_start"' EXIT
+	printf '#!/bin/sh\nexit 101\n' | as_root tee "$no_start" >/dev/null
+	as_root chmod 755 "$no_start"
 fi
 
 log=$(mktemp)

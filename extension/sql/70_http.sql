@@ -28,7 +28,7 @@ SELECT pg_catalog.pg_extension_config_dump('token', '');
 CREATE TABLE IF NOT EXISTS idempotency_key (
 	turn integer NOT NULL,
 	queue text COLLATE "C" NOT NULL,
-	key text COLLATE "C" NOT NULL,
+	key text COLLATE "C" NOT NULL CHECK (octet_length(key) BETWEEN 1 AND 255),
 	request bytea NOT NULL,
 	answer jsonb NOT NULL,
 	PRIMARY KEY (turn, queue, key)

@@ -174,9 +174,8 @@ wait_end(int process_id)
 	if (!has_privs_of_role(GetUserId(), proc->roleId) &&
 		!has_privs_of_role(GetUserId(), ROLE_PG_SIGNAL_BACKEND))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("permission denied to end a wait of process %d", process_id),
-						errdetail("Only its own role, or one with privileges of it or of "
-								  "pg_signal_backend, may do that.")));
+						errmsg("permission denied to end the wait of another role's session"),
+						errhint("Membership in that role, or in pg_signal_backend, is needed.")));
 	session = BatonProcNumber(proc);
 	pg_atomic_write_u32(&sessions[session].end_wait, 1);
 	session_wake(session);
