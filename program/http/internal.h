@@ -66,6 +66,19 @@ extern enum MHD_Result request_step(void *cls, struct MHD_Connection *connection
 extern void request_ended(void *cls, struct MHD_Connection *connection, void **state,
                           enum MHD_RequestTerminationCode code);
 
+/* Who asks is known, after a wait: goes on with the request. */
+extern void request_go_on(Request *r);
+
+/* ---- authorize.c ---- */
+
+/*
+ * Fills in r->who, or answers why not.  May have to ask the database: then the request is
+ * suspended, and goes on, or is answered, later.
+ */
+extern void authorize(Request *r);
+
+/* ---- request.c: called by server.c and others ---- */
+
 /* Its time is over while it runs: answers. */
 extern void request_timed_out(Request *r);
 

@@ -51,7 +51,7 @@ typedef struct Request
 	bool has_body;
 	bool complete;  /* headers and body have been read */
 	Text body;      /* up to the limit; not of a stream */
-	bool too_large; /* what came beyond the limit was dropped */
+	int refusal;    /* status, for a body that was dropped; 0: none */
 	Stream *stream; /* a body in lines, taken as it comes; NULL: none */
 
 	int status;                    /* of the answer; 0: none yet */

@@ -54,7 +54,8 @@ make_input(char *out)
 	for (unsigned changes = draw(6); changes > 0 && length > 0; changes--)
 	{
 		size_t at = draw((unsigned) length);
-		char byte = draw(2) ? interesting[draw(sizeof(interesting) - 1)] : (char) draw(256);
+		char byte =
+		    draw(2) ? interesting[draw(sizeof(interesting) - 1)] : (char) draw(256);
 
 		if (draw(3) == 0)
 			out[at] = byte;
@@ -92,7 +93,8 @@ try_path(const char *input)
 	for (int i = 0; i < count; i++)
 	{
 		check(*segments[i] && is_utf8(segments[i]), "a segment", input);
-		check(strcmp(segments[i], ".") != 0 && strcmp(segments[i], "..") != 0, "dots", input);
+		check(strcmp(segments[i], ".") != 0 && strcmp(segments[i], "..") != 0, "dots",
+		      input);
 		free(segments[i]);
 	}
 }
@@ -132,7 +134,8 @@ try_body(const char *input, size_t length)
 	BodyShape shape;
 
 	memcpy(exact, input, length);
-	shape = body_check(exact, length, SHAPE_OBJECT | SHAPE_ARRAY, message_fields, &complaint);
+	shape =
+	    body_check(exact, length, SHAPE_OBJECT | SHAPE_ARRAY, message_fields, &complaint);
 	check((shape == 0) == (complaint.length > 0), "a complaint", input);
 	check(is_utf8(text_str(&complaint)), "a complaint's characters", input);
 	text_free(&complaint);
