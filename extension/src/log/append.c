@@ -91,6 +91,19 @@ log_event_action_parse(const char *name, int length)
 
 /* ---- from rows to slots ---- */
 
+/*
+ * An empty slot for rows of the table.  Columns that somebody added to it by hand stay null: ours come first,
+ * and only they are filled.
+ */
+static TupleTableSlot *
+make_slot(Relation rel)
+{
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+
+	memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts * sizeof(bool));
+	return slot;
+}
+
 static inline void
 set_pointer(TupleTableSlot *slot, AttrNumber column, const void *pointer)
 {
@@ -279,7 +292,7 @@ index_rows(Relation rel, IndexSet *set, TupleTableSlot **slots, int n)
 static void
 append_one(Relation rel, FillSlot fill, const void *rows, ItemPointerData *tids)
 {
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TupleTableSlot *slot = make_slot(rel);
 	IndexSet	indexes;
 
 	open_indexes(rel, &indexes);
@@ -310,7 +323,7 @@ fill_chunk(Relation rel, FillSlot fill, const void *rows, int first, int n,
 		{
 			MemoryContext old = MemoryContextSwitchTo(slot_context);
 
-			slots[count] = table_slot_create(rel, NULL);
+			slots[count] = make_slot(rel);
 			MemoryContextSwitchTo(old);
 		}
 		else
