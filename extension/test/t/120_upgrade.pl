@@ -79,7 +79,7 @@ sub description
 		select 'depends', d.deptype, i.type, i.identity from pg_depend d, pg_identify_object(d.classid, d.objid, d.objsubid) i
 			where d.refclassid = 'pg_extension'::regclass
 				and d.refobjid = (select oid from pg_extension where extname = 'baton') order by 2, 3, 4;
-		select 'toast', t.oid::regclass, c.reloptions from pg_class t join pg_class c on c.oid = t.reltoastrelid
+		select 'toast', t.relname, c.reloptions from pg_class t join pg_class c on c.oid = t.reltoastrelid
 			where t.relnamespace = 'baton'::regnamespace order by 2});
 }
 
@@ -121,7 +121,7 @@ sub check_messages
 		"$name: messages are as they were");
 	is( $worker->query(q{select name, max_attempts, lease, key_in_flight, paused from baton.queue order by 1}),
 		"jobs|3|00:05:00|1|f\npaused|10|00:07:00|2|t", "$name: queues too");
-	ok( wait_until($node, q{select ready from baton.queue where name = 'jobs'}, 3, database => $database),
+	ok( wait_until($node, q{select ready, spilled from baton.queue where name = 'jobs'}, '3|f', database => $database),
 		"$name: they are loaded");
 	is( $worker->query(q{select id, payload, headers, attempt, key, baton.complete(receipt, '"new"') from baton.receive('jobs', 10)}),
 		"6|\"urgent\"||1||\n3|\"first\"|{\"h\": 1}|1||\n4|\"failed\"||3|k|",
@@ -161,11 +161,11 @@ query('upgraded', q{
 	create role app login;
 	grant usage on schema baton to app;
 	grant execute on function baton.pause_queue to app;
-	create view public.mine as select id, status, result from baton.message});
+	create view public.mine as select * from baton.message;
+	create view public.mine_too as select * from baton.queue, (select 1 from baton.queue_log, baton.in_flight, baton.health) x});
 query('upgraded', 'alter extension baton update');
 query('upgraded', 'create extension baton_test');
-is( query('upgraded', q{set role app; select baton.pause_queue('paused'), baton.send('paused', '1') > 0}),
-	'|t', 'grants are kept');
+is(query('upgraded', q{set role app; select baton.pause_queue('paused')}), '', 'grants are kept');
 like((run_command([ 'pg_dump', '--schema-only', $node->connstr('upgraded') ]))[0],
 	qr/^GRANT ALL ON FUNCTION baton.pause_queue\(name text\) TO app;$/m, 'and are dumped');
 query('upgraded', 'revoke usage on schema baton from app; revoke execute on function baton.pause_queue from app');
