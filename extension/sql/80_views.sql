@@ -231,13 +231,13 @@ FROM (
 	LIMIT 1
 ) oldest
 UNION ALL
-SELECT 'dead rows of ' || relname, format('%s, last vacuum %s', n_dead_tup,
+SELECT format('dead rows of %s', relname) COLLATE "default", format('%s, last vacuum %s', n_dead_tup,
 		coalesce(greatest(last_vacuum, last_autovacuum)::text, 'never')), n_dead_tup < 10000,
 	'Autovacuum does not get through: look for an old snapshot, or autovacuum being off.'
 FROM pg_stat_all_tables
 WHERE schemaname = 'baton' AND relname IN ('queue_definition', 'segment', 'queue_mark')
 UNION ALL
-SELECT 'changed rows of ' || relname, format('%s updated, %s deleted', n_tup_upd, n_tup_del), false,
+SELECT format('changed rows of %s', relname) COLLATE "default", format('%s updated, %s deleted', n_tup_upd, n_tup_del), false,
 	'Tables of the log are only ever appended to.  Somebody has changed rows by hand.'
 FROM pg_stat_all_tables
 WHERE schemaname = 'baton' AND relname ~ '^(message|event)_log' AND n_tup_upd + n_tup_del > 0

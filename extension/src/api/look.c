@@ -420,8 +420,10 @@ baton__health(PG_FUNCTION_ARGS)
 Datum
 baton__installed(PG_FUNCTION_ARGS)
 {
-	if (memory_ready())
-		xact_announce_extension(log_schema(false)->extension);
+	const LogSchema *schema = log_schema(true);
+
+	if (memory_ready() && schema != NULL)	/* an older version has nothing to serve yet */
+		xact_announce_extension(schema->extension);
 	PG_RETURN_VOID();
 }
 

@@ -234,6 +234,29 @@ claim_give_back(uint32 slot, Wakes *wakes)
 }
 
 void
+claim_forget(uint32 slot, bool look_again, Wakes *wakes)
+{
+	Slot	   *s = &slots[slot];
+	uint32		q = s->queue;
+	Queue	   *queue = &queues[q];
+
+	inflight_clear(slot);
+	suspect_end(slot);
+	line_take_out(slot);
+	queue->delivered--;
+	if (look_again)
+	{
+		lane_leave_gap(queue, s->priority, s->id);
+		waiters_wake_session(shared->databases[queue->database].keeper_session, wakes);
+	}
+	else
+		count_finished(s);
+	line_free(slot);
+	if (line_has_ready(queue))	/* its key may have let another one go */
+		waiters_wake(q, 1, wakes);
+}
+
+void
 condemned_post(uint32 slot, TimestampTz now)
 {
 	Outcome		outcome;
