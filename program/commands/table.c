@@ -17,7 +17,8 @@ const Command *const commands[] = {
     &command_send,        &command_receive,
     &command_complete,    &command_fail,
     &command_release,     &command_work,
-    &command_help,        NULL,
+    &command_metrics,     &command_help,
+    NULL,
 };
 
 bool want_help;

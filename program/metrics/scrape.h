@@ -1,0 +1,25 @@
+/*
+ * metrics/scrape.h
+ *	  From the list of metrics to the text that Prometheus reads (format 0.0.4).
+ */
+#ifndef METRICS_SCRAPE_H
+#define METRICS_SCRAPE_H
+
+#include <libpq-fe.h>
+
+#include "base/text.h"
+
+/* What the text is, as an HTTP header says it. */
+extern const char scrape_content_type[];
+
+/* The one statement, without parameters, that reads all metrics; the caller frees. */
+extern char *scrape_statement(void);
+
+/*
+ * Adds the text: the statement's result, which took so many seconds, and the
+ * program's own metrics.  result NULL: PostgreSQL did not answer, and the
+ * program's are all there is.
+ */
+extern void scrape_render(const PGresult *result, double seconds, Text *out);
+
+#endif
