@@ -343,7 +343,8 @@ claims_start_leases(const LocalClaim *claims, uint32 n, TimestampTz now, SlotLoc
 
 		if (!slot_lock(lock, claims[i].slot) || s->generation != claims[i].generation || s->due != 0)
 			continue;
-		claim_delivered(claims[i].slot);
+		if (s->state == SLOT_CLAIMED || s->state == SLOT_SETTLING)
+			claim_delivered(claims[i].slot);
 		if (s->state == SLOT_CLAIMED)
 			line_claim(claims[i].slot, now + s->lease, &lock->wakes);
 		else if (s->state == SLOT_SETTLING)
