@@ -64,9 +64,10 @@ const Command command_metrics = {
     .name = "metrics",
     .arguments = "",
     .summary = "print all metrics once, as Prometheus reads them",
-    .description = "For node_exporter's textfile collector, or to look at. docs/metrics.md "
-                   "says what each\nof them is. The role needs pg_monitor and USAGE on "
-                   "schema baton.",
+    .description =
+        "For node_exporter's textfile collector, or to look at. docs/metrics.md "
+        "says what each\nof them is. The role needs pg_monitor and USAGE on "
+        "schema baton.",
     .options = options,
     .examples = examples,
     .connects = true,

@@ -11,19 +11,23 @@
 static const char introduction[] =
     "# Metrics\n\n"
     "<!-- Written by \"make -C program docs\" from the program's list of metrics. -->\n\n"
-    "`baton metrics` prints them once, in the text format of Prometheus. How to have them\n"
+    "`baton metrics` prints them once, in the text format of Prometheus. How to have "
+    "them\n"
     "scraped, what to alert on, and a dashboard are in\n"
     "[deploy/prometheus](../deploy/prometheus/README.md) and\n"
     "[deploy/grafana](../deploy/grafana/README.md).\n\n"
-    "- Counters and histograms begin at 0 when PostgreSQL starts and when a queue is made,\n"
+    "- Counters and histograms begin at 0 when PostgreSQL starts and when a queue is "
+    "made,\n"
     "  and only rise: use `rate()` and `increase()`.\n"
     "- They are counted in shared memory as things happen, under locks that are held\n"
     "  anyway. Reading them looks at no message: it costs by the number of queues and\n"
     "  tables alone.\n"
     "- The role that reads needs `pg_monitor` and USAGE on schema `baton`.\n"
-    "- On a standby, and without `shared_preload_libraries`, what comes from shared memory\n"
+    "- On a standby, and without `shared_preload_libraries`, what comes from shared "
+    "memory\n"
     "  is missing.\n"
-    "- Each attempt that is delivered ends in exactly one of completed, failed, vanished,\n"
+    "- Each attempt that is delivered ends in exactly one of completed, failed, "
+    "vanished,\n"
     "  lease expired and released; dead counts messages, in addition.\n\n";
 
 static void

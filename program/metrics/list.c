@@ -11,7 +11,9 @@
  * sessions are what is counted.
  */
 const Source sources[SOURCE_COUNT] = {
-    [SOURCE_QUEUE] = {"baton.queue", {"queue"}, "select *, name as queue from baton.queue"},
+    [SOURCE_QUEUE] = {"baton.queue",
+                      {"queue"},
+                      "select *, name as queue from baton.queue"},
 
     [SOURCE_COUNTERS] = {"baton.queue_counters()",
                          {"queue"},
@@ -19,12 +21,13 @@ const Source sources[SOURCE_COUNT] = {
 
     [SOURCE_WINDOW] = {"baton.window_use()", {NULL}, "select * from baton.window_use()"},
 
-    [SOURCE_SLOTS] = {"baton.window_use()",
-                      {"state"},
-                      "select v.* from baton.window_use() w, lateral (values"
-                      " ('free', free), ('arriving', arriving), ('ready', ready),"
-                      " ('blocked', blocked), ('delayed', delayed), ('claimed', claimed),"
-                      " ('settling', settling), ('condemned', condemned)) v(state, slots)"},
+    [SOURCE_SLOTS] =
+        {"baton.window_use()",
+         {"state"},
+         "select v.* from baton.window_use() w, lateral (values"
+         " ('free', free), ('arriving', arriving), ('ready', ready),"
+         " ('blocked', blocked), ('delayed', delayed), ('claimed', claimed),"
+         " ('settling', settling), ('condemned', condemned)) v(state, slots)"},
 
     [SOURCE_HEALTH] = {"baton.health", {"item"}, "select item, ok from baton.health"},
 

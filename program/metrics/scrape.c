@@ -97,9 +97,9 @@ typedef struct Scrape
 {
 	const PGresult *result;
 	int rows;
-	int *source;                   /* by row */
-	char **labels;                 /* by row: queue="mail", or "" */
-	char *bounds;                  /* upper bounds of histograms; bound[] points into it */
+	int *source;   /* by row */
+	char **labels; /* by row: queue="mail", or "" */
+	char *bounds;  /* upper bounds of histograms; bound[] points into it */
 	const char *bound[BOUNDS_MAX];
 	int bound_count;
 	double seconds;
@@ -162,8 +162,8 @@ take_rows(Scrape *scrape)
 		scrape->source[row] = source;
 		scrape->labels[row] = row_labels(result, row, &sources[source]);
 		if (source == SOURCE_WINDOW)
-			take_bounds(scrape,
-			            PQgetvalue(result, row, SOURCE_LABELS_MAX + source_width(source)));
+			take_bounds(scrape, PQgetvalue(result, row,
+			                               SOURCE_LABELS_MAX + source_width(source)));
 	}
 }
 
