@@ -13,11 +13,9 @@
 #include <string.h>
 
 #include "base/die.h"
-#include "metrics/list.h"
+#include "metrics/format.h"
 
 #define BOUNDS_MAX 32
-
-const char scrape_content_type[] = "text/plain; version=0.0.4; charset=utf-8";
 
 /* ---- the statement ---- */
 
@@ -105,32 +103,13 @@ typedef struct Scrape
 	double seconds;
 } Scrape;
 
-static void
-add_escaped(Text *out, const char *value)
-{
-	Text clean = {0};
-
-	text_add_clean(&clean, value, strlen(value));
-	for (const char *c = text_str(&clean); *c; c++)
-	{
-		if (*c == '\\' || *c == '"' || *c == '\n')
-			text_add_char(out, '\\');
-		text_add_char(out, *c == '\n' ? 'n' : *c);
-	}
-	text_free(&clean);
-}
-
 static char *
 row_labels(const PGresult *result, int row, const Source *source)
 {
 	Text out = {0};
 
 	for (int i = 0; i < source_labels(source); i++)
-	{
-		text_addf(&out, "%s%s=\"", i > 0 ? "," : "", source->labels[i]);
-		add_escaped(&out, PQgetvalue(result, row, 1 + i));
-		text_add_char(&out, '"');
-	}
+		format_label(&out, source->labels[i], PQgetvalue(result, row, 1 + i));
 	return text_take(&out);
 }
 
@@ -179,48 +158,17 @@ scrape_free(Scrape *scrape)
 
 /* ---- the text ---- */
 
-/* NAMEsuffix{labels,le="bound"} value */
-static void
-add_sample(Text *out, const char *name, const char *suffix, const char *labels,
-           const char *bound, const char *value)
-{
-	text_add(out, name);
-	text_add(out, suffix);
-	if (*labels || bound)
-	{
-		text_add(out, "{");
-		text_add(out, labels);
-		if (bound)
-		{
-			text_add(out, *labels ? ",le=\"" : "le=\"");
-			text_add(out, bound);
-			text_add(out, "\"");
-		}
-		text_add(out, "}");
-	}
-	text_add(out, " ");
-	text_add(out, value);
-	text_add(out, "\n");
-}
-
-/* counts: {n,n,...}, one more than there are bounds, not cumulated. */
+/* counts: an array's text, {n,n,...}. */
 static void
 add_histogram(const Scrape *scrape, const char *name, const char *labels,
               const char *counts, const char *sum, Text *out)
 {
-	unsigned long long total = 0;
-	char number[32] = "0";
+	uint64_t count[BOUNDS_MAX + 1] = {0};
 	char *rest = (char *) counts;
 
 	for (int i = 0; i <= scrape->bound_count && *rest; i++)
-	{
-		total += strtoull(rest + 1, &rest, 10);
-		snprintf(number, sizeof(number), "%llu", total);
-		add_sample(out, name, "_bucket", labels,
-		           i < scrape->bound_count ? scrape->bound[i] : "+Inf", number);
-	}
-	add_sample(out, name, "_sum", labels, NULL, sum);
-	add_sample(out, name, "_count", labels, NULL, number);
+		count[i] = strtoull(rest + 1, &rest, 10);
+	format_histogram(out, name, labels, scrape->bound, scrape->bound_count, count, sum);
 }
 
 static void
@@ -237,7 +185,7 @@ add_rows(const Scrape *scrape, const Metric *metric, int column, Text *out)
 			add_histogram(scrape, metric->name, scrape->labels[row], value,
 			              PQgetvalue(scrape->result, row, column + 1), out);
 		else
-			add_sample(out, metric->name, "", scrape->labels[row], NULL, value);
+			format_sample(out, metric->name, scrape->labels[row], value);
 	}
 }
 
@@ -251,7 +199,7 @@ add_own(const Scrape *scrape, const Metric *metric, Text *out)
 		snprintf(number, sizeof(number), "%d", scrape->result != NULL);
 	else
 		snprintf(number, sizeof(number), "%.6f", scrape->seconds);
-	add_sample(out, metric->name, "", "", NULL, number);
+	format_sample(out, metric->name, "", number);
 }
 
 void
@@ -265,8 +213,7 @@ scrape_render(const PGresult *result, double seconds, Text *out)
 	take_rows(&scrape);
 	for (const Metric *m = metrics; m->name; m++)
 	{
-		text_addf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name,
-		          metric_type_name(m->type));
+		format_head(out, m);
 		if (m->source == SOURCE_PROGRAM)
 			add_own(&scrape, m, out);
 		else

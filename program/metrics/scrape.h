@@ -1,6 +1,6 @@
 /*
  * metrics/scrape.h
- *	  From the list of metrics to the text that Prometheus reads (format 0.0.4).
+ *	  From the list of metrics to the text that Prometheus reads.
  */
 #ifndef METRICS_SCRAPE_H
 #define METRICS_SCRAPE_H
@@ -8,9 +8,6 @@
 #include <libpq-fe.h>
 
 #include "base/text.h"
-
-/* What the text is, as an HTTP header says it. */
-extern const char scrape_content_type[];
 
 /* The one statement, without parameters, that reads all metrics; the caller frees. */
 extern char *scrape_statement(void);
