@@ -13,7 +13,7 @@ use Test::More;
 my $dir = "$top/deploy/prometheus";
 my ($ok, $said);
 
-foreach my $check ([ 'rules', "$dir/baton.rules.yml" ], [ 'config', "$dir/prometheus.yml" ])
+foreach my $check ([ 'rules', "$dir/baton.rules.yml" ], [ 'config', '--syntax-only', "$dir/prometheus.yml" ])
 {
 	($ok, $said) = promtool('', 'check', @$check);
 	ok($ok, "promtool check @$check") or diag($said);
