@@ -26,7 +26,7 @@ print_scrape(void)
 	PGresult *result = query_run(conn, (Query){.sql = statement});
 	Text text = {0};
 
-	scrape_render(result, (double) (clock_ms() - start) / 1000, &text);
+	scrape_render(result, (double) (clock_ms() - start) / 1000, NULL, NULL, &text);
 	fputs(text_str(&text), stdout);
 	text_free(&text);
 	free(statement);

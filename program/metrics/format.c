@@ -34,28 +34,36 @@ format_label(Text *labels, const char *name, const char *value)
 	text_free(&clean);
 }
 
-/* NAMEsuffix{labels,le="bound"} value */
+/* NAMEsuffix{labels,le="bound"} value; there are tens of thousands, so in one piece. */
 static void
 add_line(Text *out, const char *name, const char *suffix, const char *labels,
          const char *bound, const char *value)
 {
-	text_add(out, name);
-	text_add(out, suffix);
-	if (*labels || bound)
+	const char *pieces[] = {
+	    name,
+	    suffix,
+	    *labels || bound ? "{" : "",
+	    labels,
+	    *labels && bound ? "," : "",
+	    bound ? "le=\"" : "",
+	    bound ? bound : "",
+	    bound ? "\"" : "",
+	    *labels || bound ? "} " : " ",
+	    value,
+	    "\n",
+	};
+	size_t lengths[sizeof(pieces) / sizeof(pieces[0])];
+	size_t total = 0;
+
+	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++)
+		total += lengths[i] = strlen(pieces[i]);
+	text_reserve(out, total);
+	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++)
 	{
-		text_add(out, "{");
-		text_add(out, labels);
-		if (bound)
-		{
-			text_add(out, *labels ? ",le=\"" : "le=\"");
-			text_add(out, bound);
-			text_add(out, "\"");
-		}
-		text_add(out, "}");
+		memcpy(out->data + out->length, pieces[i], lengths[i]);
+		out->length += lengths[i];
 	}
-	text_add(out, " ");
-	text_add(out, value);
-	text_add(out, "\n");
+	out->data[out->length] = '\0';
 }
 
 void
@@ -70,12 +78,13 @@ format_histogram(Text *out, const char *name, const char *labels,
                  const char *sum)
 {
 	uint64_t total = 0;
-	char number[32];
+	char number[32] = "0";
 
 	for (int i = 0; i <= bound_count; i++)
 	{
 		total += counts[i];
-		snprintf(number, sizeof(number), "%" PRIu64, total);
+		if (counts[i] > 0) /* most are empty */
+			snprintf(number, sizeof(number), "%" PRIu64, total);
 		add_line(out, name, "_bucket", labels, i < bound_count ? bounds[i] : "+Inf",
 		         number);
 	}

@@ -31,17 +31,20 @@ const Source sources[SOURCE_COUNT] = {
 
     [SOURCE_HEALTH] = {"baton.health", {"item"}, "select item, ok from baton.health"},
 
-    /* What counts for a table counts for its TOAST table too. */
+    /*
+     * What counts for a table counts for its TOAST table too.  The functions behind
+     * pg_stat_all_tables, since the view goes through the indexes of all tables.
+     */
     [SOURCE_TABLE] =
-        {"pg_stat_all_tables",
+        {"pg_class, pg_stat_get_...()",
          {"table"},
-         "select c.relname as table, s.n_live_tup as live,"
-         " s.n_dead_tup + coalesce(t.n_dead_tup, 0) as dead,"
-         " greatest(s.last_vacuum, s.last_autovacuum) as vacuumed,"
-         " greatest(age(c.relfrozenxid), age(tc.relfrozenxid)) as freeze_age"
-         " from pg_class c join pg_stat_all_tables s on s.relid = c.oid"
-         " left join pg_class tc on tc.oid = c.reltoastrelid and tc.oid <> 0"
-         " left join pg_stat_all_tables t on t.relid = tc.oid"
+         "select c.relname as table, pg_stat_get_live_tuples(c.oid) as live,"
+         " pg_stat_get_dead_tuples(c.oid)"
+         " + coalesce(pg_stat_get_dead_tuples(t.oid), 0) as dead,"
+         " greatest(pg_stat_get_last_vacuum_time(c.oid),"
+         " pg_stat_get_last_autovacuum_time(c.oid)) as vacuumed,"
+         " greatest(age(c.relfrozenxid), age(t.relfrozenxid)) as freeze_age"
+         " from pg_class c left join pg_class t on t.oid = c.reltoastrelid"
          " where c.relnamespace = 'baton'::regnamespace and c.relkind = 'r'"},
 
     [SOURCE_DATABASE] =
@@ -72,6 +75,9 @@ const Source sources[SOURCE_COUNT] = {
          ") holder order by kind, xids desc, age desc"},
 
     [SOURCE_PROGRAM] = {"the program", {NULL}, NULL},
+    [SOURCE_SERVE] = {"`baton serve`", {NULL}, NULL},
+    [SOURCE_REQUESTS] = {"`baton serve`", {"method", "route", "code"}, NULL},
+    [SOURCE_TIMES] = {"`baton serve`", {"method", "route"}, NULL},
 };
 
 const char metric_bounds[] = "histogram_bounds";
@@ -182,6 +188,14 @@ const Metric metrics[] = {
 		"Whether PostgreSQL answered."),
 	GAUGE("baton_scrape_duration_seconds", SOURCE_PROGRAM, "scrape", "seconds",
 		"How long PostgreSQL took to answer."),
+	GAUGE("baton_http_connections", SOURCE_SERVE, "connections", "connections",
+		"Connections of HTTP clients."),
+	GAUGE("baton_http_requests_in_progress", SOURCE_SERVE, "requests", "requests",
+		"Requests that have no answer yet; those that wait for a message among them."),
+	COUNTER("baton_http_requests_total", SOURCE_REQUESTS, "count", "requests",
+		"Requests answered, by route and status; code 0: the client left before."),
+	HISTOGRAM("baton_http_request_seconds", SOURCE_TIMES, "seconds", "seconds",
+		"Time from the headers of a request to the end of the answer; a long poll's waiting is part of it."),
 	{0},
 };
 /* clang-format on */

@@ -191,7 +191,7 @@ add_rows(const Scrape *scrape, const Metric *metric, int column, Text *out)
 
 /* What the program knows of itself. */
 static void
-add_own(const Scrape *scrape, const Metric *metric, Text *out)
+add_program(const Scrape *scrape, const Metric *metric, Text *out)
 {
 	char number[32];
 
@@ -203,7 +203,7 @@ add_own(const Scrape *scrape, const Metric *metric, Text *out)
 }
 
 void
-scrape_render(const PGresult *result, double seconds, Text *out)
+scrape_render(const PGresult *result, double seconds, ScrapeOwn own, void *arg, Text *out)
 {
 	Scrape scrape = {.result = result, .seconds = seconds};
 	int column[SOURCE_COUNT];
@@ -213,9 +213,15 @@ scrape_render(const PGresult *result, double seconds, Text *out)
 	take_rows(&scrape);
 	for (const Metric *m = metrics; m->name; m++)
 	{
+		bool served = sources[m->source].sql == NULL && m->source != SOURCE_PROGRAM;
+
+		if (served && own == NULL)
+			continue;
 		format_head(out, m);
-		if (m->source == SOURCE_PROGRAM)
-			add_own(&scrape, m, out);
+		if (served)
+			own(arg, m, out);
+		else if (m->source == SOURCE_PROGRAM)
+			add_program(&scrape, m, out);
 		else
 			add_rows(&scrape, m, column[m->source], out);
 		column[m->source] += width(m);

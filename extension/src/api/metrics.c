@@ -8,6 +8,7 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -115,6 +116,7 @@ baton_queue_counters(PG_FUNCTION_ARGS)
 	{
 		QueueCopy	copy;
 
+		CHECK_FOR_INTERRUPTS();
 		if (queues[i].state == QUEUE_LIVE && copy_queue(i, database, &copy))
 			put_queue(&rows, &copy);
 	}
