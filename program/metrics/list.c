@@ -29,7 +29,15 @@ const Source sources[SOURCE_COUNT] = {
          " ('blocked', blocked), ('delayed', delayed), ('claimed', claimed),"
          " ('settling', settling), ('condemned', condemned)) v(state, slots)"},
 
-    [SOURCE_HEALTH] = {"baton.health", {"item"}, "select item, ok from baton.health"},
+    /* The rest of the view is in the numbers of segments, tables and snapshots. */
+    [SOURCE_HEALTH] = {"baton.health", {"item"}, "select item, ok from baton._health()"},
+
+    [SOURCE_SEGMENT] =
+        {"baton.segment_status",
+         {"state", "waits_for"},
+         "select state, waits_for, count(*) as segments, sum(bytes) as bytes,"
+         " min(sealed_at) as sealed"
+         " from baton.segment_status group by state, waits_for"},
 
     /*
      * What counts for a table counts for its TOAST table too.  The functions behind
@@ -162,7 +170,14 @@ const Metric metrics[] = {
 
 	/* the database */
 	GAUGE("baton_health_ok", SOURCE_HEALTH, "ok::int", "0 or 1",
-		"The items of baton.health; the view has a hint where one is not ok."),
+		"Items of baton.health that memory knows; the view has a hint where one is not ok."),
+	GAUGE("baton_segments", SOURCE_SEGMENT, "segments", "segments",
+		"Segments of the log, by state and by what keeps them from being closed or emptied."),
+	GAUGE("baton_segments_bytes", SOURCE_SEGMENT, "bytes", "bytes",
+		"Size of these segments with indexes and TOAST."),
+	GAUGE("baton_segments_oldest_age_seconds", SOURCE_SEGMENT,
+		"extract(epoch from clock_timestamp() - sealed)", "seconds",
+		"How long ago the oldest of these segments was full."),
 	GAUGE("baton_table_live_rows", SOURCE_TABLE, "live", "rows",
 		"Rows of each of Baton's tables, by the statistics."),
 	GAUGE("baton_table_dead_rows", SOURCE_TABLE, "dead", "rows",

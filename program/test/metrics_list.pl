@@ -12,14 +12,18 @@ use BatonMetrics;
 use BatonProgram;
 use Test::More;
 
-my $node = baton_node('list');
+my $node = baton_node('list', "baton.segment_size = 64\n");
 my ($code, $out, $err);
 
 # Names with all that has to be escaped.
 my $odd = qq{it's "a" \\queue\n{} é};
 foreach my $queue ('plain', $odd) { baton('queue', 'create', $queue); }
 baton('send', $odd, '1');
+$node->safe_psql('postgres', q{select count(*) from
+	baton.send_batch('plain', array(select to_jsonb(i) from generate_series(1, 2000) i))});
 ok(wait_sql($node, q{select keeper from baton.window_use()}, 't'), 'the keeper runs');
+ok(wait_sql($node, q{select count(*) > 0 from baton.segment_status where sealed_at is not null}, 't'),
+	'a segment is full');
 
 ($code, $out, $err) = baton('metrics');
 is($code, 0, 'metrics') or diag($err);

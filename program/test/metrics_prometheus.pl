@@ -20,7 +20,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = baton_node('prometheus');
+my $node = baton_node('prometheus', "baton.segment_size = 64\n");
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my @children;
 
