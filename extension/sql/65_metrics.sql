@@ -48,6 +48,7 @@ RETURNS TABLE (
 	delayed bigint,
 	claimed bigint,
 	settling bigint,
+	moving bigint,
 	condemned bigint,
 	outcomes_pending bigint,
 	outcomes_dropped bigint,

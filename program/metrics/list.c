@@ -21,13 +21,13 @@ const Source sources[SOURCE_COUNT] = {
 
     [SOURCE_WINDOW] = {"baton.window_use()", {NULL}, "select * from baton.window_use()"},
 
-    [SOURCE_SLOTS] =
-        {"baton.window_use()",
-         {"state"},
-         "select v.* from baton.window_use() w, lateral (values"
-         " ('free', free), ('arriving', arriving), ('ready', ready),"
-         " ('blocked', blocked), ('delayed', delayed), ('claimed', claimed),"
-         " ('settling', settling), ('condemned', condemned)) v(state, slots)"},
+    [SOURCE_SLOTS] = {"baton.window_use()",
+                      {"state"},
+                      "select v.* from baton.window_use() w, lateral (values"
+                      " ('free', free), ('arriving', arriving), ('ready', ready),"
+                      " ('blocked', blocked), ('delayed', delayed), ('claimed', claimed),"
+                      " ('settling', settling), ('moving', moving), ('condemned', "
+                      "condemned)) v(state, slots)"},
 
     /* The rest of the view is in the numbers of segments, tables and snapshots. */
     [SOURCE_HEALTH] = {"baton.health", {"item"}, "select item, ok from baton._health()"},

@@ -203,7 +203,7 @@ is($value->('baton_outcomes_dropped_total'), 0, 'none was dropped');
 counters();
 my $slots = 0;
 $slots += $value->("baton_window_slots{state=\"$_\"}")
-  foreach qw(free arriving ready blocked delayed claimed settling condemned);
+  foreach qw(free arriving ready blocked delayed claimed settling moving condemned);
 is($slots, $value->('baton_window_size_slots'), 'the states of the slots add up to the window');
 is($value->('baton_window_slots{state="ready"}'), 1, 'one is ready');
 

@@ -151,8 +151,8 @@ baton_window_use(PG_FUNCTION_ARGS)
 	const Database *d;
 	int64		count[SLOT_STATES];
 	Rows		rows;
-	Datum		values[15];
-	bool		nulls[15] = {false};
+	Datum		values[16];
+	bool		nulls[16] = {false};
 
 	rows_begin(fcinfo, NULL, &rows);
 	if (database == NONE)
@@ -167,13 +167,14 @@ baton_window_use(PG_FUNCTION_ARGS)
 	values[5] = Int64GetDatum(count[SLOT_DELAYED]);
 	values[6] = Int64GetDatum(count[SLOT_CLAIMED]);
 	values[7] = Int64GetDatum(count[SLOT_SETTLING]);
-	values[8] = Int64GetDatum(count[SLOT_CONDEMNED]);
-	values[9] = Int64GetDatum(d->outcomes_pending);
-	values[10] = Int64GetDatum(d->outcomes_dropped);
-	values[11] = BoolGetDatum(pg_atomic_read_u32(&shared->launcher_session) != NONE);
-	values[12] = BoolGetDatum(d->keeper_pid != 0);
-	values[13] = BoolGetDatum(shared->quarantine);
-	values[14] = bounds_array();
+	values[8] = Int64GetDatum(count[SLOT_MOVING]);
+	values[9] = Int64GetDatum(count[SLOT_CONDEMNED]);
+	values[10] = Int64GetDatum(d->outcomes_pending);
+	values[11] = Int64GetDatum(d->outcomes_dropped);
+	values[12] = BoolGetDatum(pg_atomic_read_u32(&shared->launcher_session) != NONE);
+	values[13] = BoolGetDatum(d->keeper_pid != 0);
+	values[14] = BoolGetDatum(shared->quarantine);
+	values[15] = bounds_array();
 	rows_put(&rows, values, nulls);
 	return (Datum) 0;
 }
