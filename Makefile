@@ -49,6 +49,7 @@ $(KINDS:%=check-%):
 # Against a copy of PostgreSQL with the release build in it: the system's stays as it is.
 bench:
 	@sh tools/deps.sh run bench
+	@$(MAKE) --no-print-directory -s program
 	@bin=$$(PG_CONFIG=$(PG_CONFIG) sh tools/stage.sh $(BENCH_STAGE)) && \
 		PG_CONFIG=$$bin/pg_config bench/run $(ARGS)
 

@@ -23,6 +23,7 @@ class Options:
     snapshot_control: bool
     samples: int
     kills: int
+    scrapes: int
 
 
 @dataclass(frozen=True)

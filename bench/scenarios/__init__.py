@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from harness.run import Run
 
-from . import batch_consume, batch_send, consume, kill, latency, send, snapshot
+from . import batch_consume, batch_send, consume, kill, latency, scrape, send, snapshot
 
 ALL: dict[str, Callable[[Run], None]] = {
     "send": send.run,
@@ -14,4 +14,5 @@ ALL: dict[str, Callable[[Run], None]] = {
     "snapshot": snapshot.run,
     "latency": latency.run,
     "kill": kill.run,
+    "scrape": scrape.run,
 }

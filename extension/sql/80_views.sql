@@ -127,6 +127,7 @@ COMMENT ON COLUMN queue.in_flight IS 'messages that a consumer holds';
 COMMENT ON COLUMN queue.blocked IS 'messages in memory whose key is busy';
 COMMENT ON COLUMN queue.spilled IS 'some messages are in the log only, until there is room in memory';
 COMMENT ON COLUMN queue.oldest IS 'when the oldest ready message was sent';
+COMMENT ON COLUMN queue.failed IS 'attempts that ended with fail, or an error; also the last one of a message that is dead';
 COMMENT ON COLUMN queue.vanished IS 'claims whose holder was lost: session gone, lease over';
 
 CREATE OR REPLACE VIEW in_flight AS

@@ -11,7 +11,8 @@
  */
 DO $$
 DECLARE
-	managing text[] := '{create_queue, alter_queue, drop_queue, purge_queue, pause_queue, resume_queue, cleanup_queue, _installed}';
+	managing text[] := '{create_queue, alter_queue, drop_queue, purge_queue, pause_queue, resume_queue, cleanup_queue, queue_counters, window_use, _installed}';
+	monitoring text[] := '{queue_counters, window_use}';
 	monitored text[] := '{message, queue_log, queue, in_flight, segment_status, health}';
 	fresh text;
 BEGIN
@@ -21,6 +22,13 @@ BEGIN
 			NOT EXISTS (SELECT FROM pg_init_privs WHERE classoid = 'pg_proc'::regclass AND objoid = p.oid)
 	LOOP
 		EXECUTE 'REVOKE ALL ON ROUTINE ' || fresh || ' FROM PUBLIC';
+	END LOOP;
+	FOR fresh IN
+		SELECT p.oid::regprocedure FROM pg_proc p
+		WHERE pronamespace = '@extschema@'::regnamespace AND proname = ANY (monitoring) AND
+			p.proacl::text NOT LIKE '%pg_monitor%'
+	LOOP
+		EXECUTE 'GRANT EXECUTE ON ROUTINE ' || fresh || ' TO pg_monitor';
 	END LOOP;
 	FOR fresh IN
 		SELECT c.oid::regclass FROM pg_class c

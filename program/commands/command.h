@@ -43,6 +43,7 @@ extern const Command command_complete;
 extern const Command command_fail;
 extern const Command command_release;
 extern const Command command_work;
+extern const Command command_metrics;
 extern const Command command_help;
 
 /* Options every command has (help, version, -v, -q), and -d for those that connect. */

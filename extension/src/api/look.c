@@ -318,12 +318,12 @@ put_queue(Rows *rows, uint32 i)
 	values[4] = Int64GetDatum(queue->count[SLOT_BLOCKED]);
 	values[5] = BoolGetDatum(!all_here);
 	put_time(values, nulls, 6, oldest_ready(queue));
-	values[7] = Int64GetDatum(queue->sent);
-	values[8] = Int64GetDatum(queue->delivered);
-	values[9] = Int64GetDatum(queue->completed);
-	values[10] = Int64GetDatum(queue->failed);
-	values[11] = Int64GetDatum(queue->vanished);
-	values[12] = Int64GetDatum(queue->dead);
+	values[7] = Int64GetDatum(queue->counters.sent);
+	values[8] = Int64GetDatum(queue->counters.delivered);
+	values[9] = Int64GetDatum(queue->counters.completed);
+	values[10] = Int64GetDatum(queue->counters.failed);
+	values[11] = Int64GetDatum(queue->counters.vanished + queue->counters.lease_expired);
+	values[12] = Int64GetDatum(queue->counters.dead);
 	values[13] = Int64GetDatum(all_here ? count_here(queue) : Max(queue->unfinished, 0));
 	nulls[13] = !all_here && !queue->counted;
 	values[14] = BoolGetDatum(!nulls[13]);
@@ -372,7 +372,7 @@ count_strange(uint32 database)
 
 	for (uint32 i = 0; i < shared->queues; i++)
 		if (queues[i].state == QUEUE_LIVE && queues[i].database == database)
-			strange += queues[i].strange;
+			strange += queues[i].counters.strange;
 	return strange;
 }
 

@@ -279,6 +279,7 @@ timers_push(uint32 slot, TimestampTz due, Wakes *wakes)
 void
 line_delay(uint32 slot, TimestampTz due, Wakes *wakes)
 {
+	slots[slot].ready_at = due;
 	timers_push(slot, due, wakes);
 	set_state(slot, SLOT_DELAYED);
 }

@@ -29,6 +29,7 @@ outcome_post(uint32 database, const Outcome *outcome)
 		else
 			d->outcomes_head = i;
 		d->outcomes_tail = i;
+		d->outcomes_pending++;
 	}
 	LWLockRelease(outcome_lock());
 	return i != NONE;
@@ -88,6 +89,7 @@ outcomes_drop(uint32 database, uint32 n)
 			d->outcomes_tail = NONE;
 		outcomes[i].next = shared->free_outcomes;
 		shared->free_outcomes = i;
+		d->outcomes_pending--;
 	}
 	LWLockRelease(outcome_lock());
 }

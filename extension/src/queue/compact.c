@@ -295,6 +295,8 @@ place_borrowed(const PendingMove *move, TimestampTz now, Wakes *wakes)
 		key_hold(move->slot);
 	if (move->due <= now)
 	{
+		s->ready_at = Max(move->due, s->sent_at);
+		queue->counters.loaded++;
 		line_ready(move->slot);
 		waiters_wake(s->queue, 1, wakes);
 	}
@@ -305,7 +307,10 @@ place_borrowed(const PendingMove *move, TimestampTz now, Wakes *wakes)
 		line_free(move->slot);
 	}
 	else
+	{
+		queue->counters.loaded++;
 		line_delay(move->slot, move->due, wakes);
+	}
 }
 
 static void

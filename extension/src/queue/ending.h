@@ -28,6 +28,9 @@ typedef enum EndReason
 extern void claim_end(uint32 slot, EndReason reason, int sqlstate, const char *text,
 					  TimestampTz now, Wakes *wakes);
 
+/* The claim is there to stay, whatever ends it: counts it, once.  Under the queue's lock. */
+extern void claim_delivered(uint32 slot);
+
 /* The claim never was: its message is back in its place, and nothing is counted.  Under the queue's lock. */
 extern void claim_give_back(uint32 slot, Wakes *wakes);
 

@@ -185,7 +185,7 @@ take_history(uint32 slot, const EventRow *event, TimestampTz now)
 	if (!suspect.unlogged || suspect.posted)
 		return false;
 	dead = s->crashes >= queue->policy.max_crashes;
-	queue->vanished++;
+	queue->counters.vanished++;
 	post_crash(slot, &suspect, dead, now);
 	return dead;
 }
@@ -216,7 +216,7 @@ place(uint32 slot, const Found *found, const EventRow *event, TimestampTz now, W
 	}
 	if (take_history(slot, event, now))
 	{
-		queue->dead++;
+		queue->counters.dead++;
 		line_condemn(slot);
 		return false;
 	}
@@ -224,6 +224,8 @@ place(uint32 slot, const Found *found, const EventRow *event, TimestampTz now, W
 		key_hold(slot);
 	if (due <= now)
 	{
+		s->ready_at = Max(due, event ? event->at : s->sent_at);
+		queue->counters.loaded++;
 		line_ready(slot);
 		return true;
 	}
@@ -233,7 +235,10 @@ place(uint32 slot, const Found *found, const EventRow *event, TimestampTz now, W
 		line_free(slot);
 	}
 	else
+	{
+		queue->counters.loaded++;
 		line_delay(slot, due, wakes);
+	}
 	return false;
 }
 

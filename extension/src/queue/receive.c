@@ -106,7 +106,9 @@ hand_out(uint32 slot, const ReceiveOptions *options, int64 lease, TimestampTz no
 	s->session_generation = session_generation(s->session);
 	s->process_id = MyProcPid;
 	s->role = GetUserId();
-	s->flags = options->detached ? s->flags | SLOT_DETACHED : s->flags & ~SLOT_DETACHED;
+	s->flags &= ~(SLOT_DETACHED | SLOT_DELIVERED);
+	if (options->detached)
+		s->flags |= SLOT_DETACHED;
 	line_claim(slot, 0, wakes);
 	inflight_set(slot);
 
@@ -149,7 +151,6 @@ claim_locked(uint32 q, const ReceiveOptions *options, int n, TimestampTz now, Cl
 	for (int i = 0; i < naside; i++)
 		line_ready(aside[i]);
 	queue->stalled = found == 0 && naside > 0;
-	queue->delivered += found;
 	return found;
 }
 
@@ -382,6 +383,8 @@ claims_start_leases(const LocalClaim *claims, uint32 n, TimestampTz now, SlotLoc
 
 		if (!slot_lock(lock, claims[i].slot) || s->generation != claims[i].generation || s->due != 0)
 			continue;
+		if (s->state == SLOT_CLAIMED || s->state == SLOT_SETTLING)
+			claim_delivered(claims[i].slot);
 		if (s->state == SLOT_CLAIMED)
 			line_claim(claims[i].slot, now + s->lease, &lock->wakes);
 		else if (s->state == SLOT_SETTLING)

@@ -128,7 +128,7 @@ begin_settle(uint32 slot, const SettleRequest *request, Jsonb *detail, Timestamp
 	if (event->action == EVENT_FAILED || event->action == EVENT_RELEASED)
 		event->deliver_at = due_after(s, request, event->failures, now);
 	if (!(s->flags & SLOT_DETACHED) && s->session != session_begin())
-		queues[s->queue].strange++;
+		queues[s->queue].counters.strange++;
 	line_settle(slot, session_begin());
 	xact_add_settle(slot, event->action, event->deliver_at);
 }
@@ -313,6 +313,22 @@ end_flight(uint32 slot)
 	suspect_end(slot);
 }
 
+/* A message goes dead by a failure that used its budget up, so that counts too. */
+static void
+count_terminal(Queue *queue, EventAction action, int64 time_in_work)
+{
+	if (action == EVENT_COMPLETED)
+	{
+		queue->counters.completed++;
+		histogram_add(&queue->counters.time_in_work, time_in_work);
+	}
+	else
+	{
+		queue->counters.failed++;
+		queue->counters.dead++;
+	}
+}
+
 static void
 commit_one(const PendingSettle *settle, TimestampTz now, Wakes *wakes)
 {
@@ -321,15 +337,13 @@ commit_one(const PendingSettle *settle, TimestampTz now, Wakes *wakes)
 	Queue	   *queue = &queues[s->queue];
 
 	end_flight(slot);
+	claim_delivered(slot);
 	s->returns = 0;
 	if (s->suspicion > 0)		/* the event has the crashes, too */
 		inflight_logged(s->database, s->id);
 	if (log_event_is_terminal(settle->action) || queue->state == QUEUE_DROPPED)
 	{
-		if (settle->action == EVENT_COMPLETED)
-			queue->completed++;
-		else
-			queue->dead++;
+		count_terminal(queue, settle->action, now - s->claimed_at);
 		inflight_acquit(slot);
 		count_finished(s);
 		line_free(slot);
@@ -337,11 +351,12 @@ commit_one(const PendingSettle *settle, TimestampTz now, Wakes *wakes)
 	else if (settle->action == EVENT_FAILED)
 	{
 		s->failures++;
-		queue->failed++;
+		queue->counters.failed++;
 		slot_return(slot, settle->due, true, now, wakes);
 	}
 	else
 	{
+		queue->counters.released++;
 		key_release(slot);
 		slot_return(slot, settle->due, true, now, wakes);
 	}
