@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+
 const ExitCodeMeaning exit_codes[] = {
     {EXIT_OK, "done"},
     {EXIT_ERROR, "the server refused, or something failed on the way"},
@@ -26,12 +28,44 @@ const ExitCodeMeaning exit_codes[] = {
 };
 
 static void
-complain(const char *format, va_list args)
+complain_json(const Complaint *complaint)
+{
+	LogLine line;
+
+	log_begin(&line, LOG_ERROR, "error");
+	log_string(&line, "message", complaint->message);
+	log_string(&line, "sqlstate", complaint->sqlstate);
+	log_string(&line, "detail", complaint->detail);
+	log_string(&line, "hint", complaint->hint);
+	log_end(&line);
+}
+
+void
+complain(const Complaint *complaint)
 {
 	fflush(stdout);
-	fputs("baton: error: ", stderr);
-	vfprintf(stderr, format, args);
+	if (log_is_json())
+	{
+		complain_json(complaint);
+		return;
+	}
+	fprintf(stderr, "baton: error: %s", complaint->message);
+	if (complaint->sqlstate)
+		fprintf(stderr, " (%s)", complaint->sqlstate);
 	fputc('\n', stderr);
+	if (complaint->detail)
+		fprintf(stderr, "detail: %s\n", complaint->detail);
+	if (complaint->hint)
+		fprintf(stderr, "hint: %s\n", complaint->hint);
+}
+
+static void
+vcomplain(const char *hint, const char *format, va_list args)
+{
+	char *message = mem_vformat(format, args);
+
+	complain(&(Complaint){.message = message, .hint = hint});
+	free(message);
 }
 
 void
@@ -40,7 +74,7 @@ die(ExitCode code, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	complain(format, args);
+	vcomplain(NULL, format, args);
 	va_end(args);
 	exit(code);
 }
@@ -51,9 +85,8 @@ die_hint(ExitCode code, const char *hint, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	complain(format, args);
+	vcomplain(hint, format, args);
 	va_end(args);
-	fprintf(stderr, "hint: %s\n", hint);
 	exit(code);
 }
 

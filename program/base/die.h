@@ -40,6 +40,20 @@ extern void die(ExitCode code, const char *format, ...)
 extern void die_hint(ExitCode code, const char *hint, const char *format, ...)
     __attribute__((format(printf, 3, 4), noreturn));
 
+/*
+ * What went wrong, in the words of who knows it; what is NULL is left out.  "baton: error: ..." and lines for detail and hint
+ * on standard error, or a line of the log where that is JSON.
+ */
+typedef struct Complaint
+{
+	const char *message;
+	const char *sqlstate;
+	const char *detail;
+	const char *hint;
+} Complaint;
+
+extern void complain(const Complaint *complaint);
+
 /* As malloc and the rest, but never NULL: no memory is the end. */
 extern void *mem_alloc(size_t size); /* zeroed */
 extern void *mem_resize(void *old, size_t size);

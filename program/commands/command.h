@@ -43,9 +43,13 @@ extern const Command command_complete;
 extern const Command command_fail;
 extern const Command command_release;
 extern const Command command_work;
+extern const Command command_message;
+extern const Command command_log;
+extern const Command command_top;
+extern const Command command_doctor;
 extern const Command command_help;
 
-/* Options every command has (help, version, -v, -q), and -d for those that connect. */
+/* Options every command has (help, version, -v, -q, --log-format), and -d for those that connect. */
 extern const Option common_options[];
 extern const Option connecting_options[];
 
@@ -54,6 +58,7 @@ extern bool want_help;
 extern bool want_version;
 extern bool want_verbose;
 extern bool want_quiet;
+extern const char *want_log_format;
 
 /*
  * The command whose name the first words are; *words says how many of them

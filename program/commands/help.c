@@ -77,16 +77,16 @@ usage_error(const Command *command, const char *format, ...)
 {
 	va_list args;
 	char *message;
+	char *hint;
 
 	va_start(args, format);
 	message = mem_vformat(format, args);
 	va_end(args);
-	if (command)
-		fprintf(stderr, "baton: error: %s\nhint: Try \"baton %s --help\".\n", message,
-		        command->name);
-	else
-		fprintf(stderr, "baton: error: %s\nhint: Try \"baton help\".\n", message);
+	hint = command ? mem_format("Try \"baton %s --help\".", command->name)
+	               : mem_copy("Try \"baton help\".");
+	complain(&(Complaint){.message = message, .hint = hint});
 	free(message);
+	free(hint);
 	exit(EXIT_USAGE);
 }
 
