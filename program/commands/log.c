@@ -142,7 +142,8 @@ static const char from_unseen[] =
 
 /* Few rows of large tables that are never analyzed: by index, whatever the planner thinks. */
 static const char settings_sql[] =
-	"set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off";
+	"set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; "
+	"set jit = off";
 /* clang-format on */
 
 /* ---- showing ---- */
