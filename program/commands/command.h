@@ -70,6 +70,10 @@ extern const Command *command_find(int argc, char **argv, int *words);
 extern void help_all(void);
 extern void help_command(const Command *command);
 
+/* All of it as the source of a manual page. */
+extern void help_man(void);
+extern const char help_connecting[]; /* which database is used, in words */
+
 /* The command line is wrong: says so and where help is; ends with EXIT_USAGE. */
 extern void usage_error(const Command *command, const char *format, ...)
     __attribute__((format(printf, 2, 3), noreturn));
