@@ -139,6 +139,15 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'baton__was_moved';
 COMMENT ON FUNCTION _was_moved IS
 'Internal: whether what a table of the log has of a message counts no more, as compaction has moved it.  Use the view baton.queue_log.';
 
+CREATE OR REPLACE FUNCTION library_version()
+RETURNS text
+LANGUAGE c AS 'MODULE_PATHNAME', 'baton_library_version';
+
+COMMENT ON FUNCTION library_version IS
+'Version of the library that this server has loaded.  It differs from that of the extension (\dx baton) after a new one was installed, until the server is restarted and ALTER EXTENSION baton UPDATE was run.
+
+Errors: none.';
+
 /* ---- what the views show of shared memory; no rows on a standby and without preload ---- */
 
 CREATE OR REPLACE FUNCTION _claims()

@@ -20,7 +20,8 @@ typedef enum ExitCode
 	EXIT_NOTHING = 4,
 	EXIT_INPUT = 5,
 	EXIT_MISSING = 6,
-	EXIT_STOPPED = 7
+	EXIT_STOPPED = 7,
+	EXIT_UNWELL = 8
 } ExitCode;
 
 typedef struct ExitCodeMeaning

@@ -15,7 +15,7 @@ is($code, 0, 'help');
 my ($list) = $out =~ /^Commands:\n(.*?)\n\n/ms;
 my @commands = $list =~ /^  (\w+(?: \w+)?)  +\S/mg;
 cmp_ok(scalar(@commands), '>', 10, 'it lists the commands');
-foreach my $n (0 .. 7) { like($out, qr/^  $n  \w/m, "exit code $n has a meaning"); }
+foreach my $n (0 .. 8) { like($out, qr/^  $n  \w/m, "exit code $n has a meaning"); }
 
 my $tests = join('', map { slurp($_) } glob("$FindBin::RealBin/*.pl"));
 foreach my $command (@commands)
