@@ -18,7 +18,7 @@ const Command *const commands[] = {
     &command_complete,    &command_fail,
     &command_release,     &command_work,
     &command_message,     &command_log,
-    &command_doctor,
+    &command_top,         &command_doctor,
     &command_help,        NULL,
 };
 

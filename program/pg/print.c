@@ -5,7 +5,6 @@
 #include "pg/print.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,8 +18,8 @@
 #define NUMERIC_OID 1700
 #define MAX_COLUMNS 64
 
-static bool
-is_number(Oid type)
+bool
+print_is_number(Oid type)
 {
 	return type == INT8_OID || type == INT2_OID || type == INT4_OID ||
 	       type == FLOAT8_OID || type == NUMERIC_OID;
@@ -64,7 +63,7 @@ print_table(const PGresult *result)
 	for (int row = -1; row < PQntuples(result); row++)
 		for (int c = 0; c < columns; c++)
 			print_cell(row < 0 ? PQfname(result, c) : PQgetvalue(result, row, c),
-			           widths[c], is_number(PQftype(result, c)), c == columns - 1);
+			           widths[c], print_is_number(PQftype(result, c)), c == columns - 1);
 }
 
 void
