@@ -18,9 +18,9 @@ const ExitCodeMeaning exit_codes[] = {
     {EXIT_ERROR, "the server refused, or something failed on the way"},
     {EXIT_USAGE, "the command line is wrong"},
     {EXIT_CONNECTION, "no connection to PostgreSQL, or it was lost"},
-    {EXIT_NOTHING,
-     "nothing there: receive found no message in time, message none with that id, down no "
-     "server"},
+    {EXIT_NOTHING, "nothing there: receive found no message in time, message none with "
+                   "that id, down no "
+                   "server"},
     {EXIT_INPUT,
      "the input is bad: a line that can't be sent, a file that can't be read"},
     {EXIT_MISSING,

@@ -23,8 +23,8 @@ const char *
 colour(Colour name)
 {
 	static const char *const codes[] = {
-	    [COLOUR_END] = "\033[0m",    [COLOUR_BOLD] = "\033[1m",
-	    [COLOUR_DIM] = "\033[2m",    [COLOUR_GREEN] = "\033[32m",
+	    [COLOUR_END] = "\033[0m",     [COLOUR_BOLD] = "\033[1m",
+	    [COLOUR_DIM] = "\033[2m",     [COLOUR_GREEN] = "\033[32m",
 	    [COLOUR_YELLOW] = "\033[33m", [COLOUR_RED] = "\033[31m",
 	};
 	static enum { UNKNOWN, YES, NO } known = UNKNOWN;

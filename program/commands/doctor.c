@@ -116,9 +116,9 @@ find(Doctor *doctor, const char *name, const char *status, const char *found,
 static bool
 disk_of(Doctor *doctor, struct statvfs *disk)
 {
-	PGresult *where = query_try(
-	    doctor->conn, QUERY("select current_setting('data_directory') where "
-	                        "inet_server_addr() is null"));
+	PGresult *where =
+	    query_try(doctor->conn, QUERY("select current_setting('data_directory') where "
+	                                  "inet_server_addr() is null"));
 	bool seen = !query_failed(where) && PQntuples(where) == 1 &&
 	            statvfs(PQgetvalue(where, 0, 0), disk) == 0 && disk->f_blocks > 0;
 
@@ -367,12 +367,15 @@ const Command command_doctor = {
     .name = "doctor",
     .arguments = "",
     .summary = "look for what is wrong, or will be, and say what to do",
-    .description =
-        "Server and rights, versions of library, extension and program, settings, worker\n"
-        "processes, TCP keepalive, old transactions, disk, health, queues. Each is ok, warn\n"
-        "(it works, but) or fail. Changes nothing. The disk is seen only on the server's own\n"
-        "machine, and some of the rest only by a member of pg_monitor. --quiet leaves out\n"
-        "what is ok.",
+    .description = "Server and rights, versions of library, extension and program, "
+                   "settings, worker\n"
+                   "processes, TCP keepalive, old transactions, disk, health, queues. "
+                   "Each is ok, warn\n"
+                   "(it works, but) or fail. Changes nothing. The disk is seen only on "
+                   "the server's own\n"
+                   "machine, and some of the rest only by a member of pg_monitor. "
+                   "--quiet leaves out\n"
+                   "what is ok.",
     .options = options,
     .examples = examples,
     .connects = true,

@@ -170,7 +170,8 @@ run_help(int argc, char **argv)
 static const Option options[] = {
     {"markdown", 0, OPTION_FLAG, NULL, &markdown, 0, 0,
      "all of it, as docs/cli.md has it"},
-    {"man", 0, OPTION_FLAG, NULL, &man, 0, 0, "all of it, as the source of a manual page"},
+    {"man", 0, OPTION_FLAG, NULL, &man, 0, 0,
+     "all of it, as the source of a manual page"},
     {0},
 };
 

@@ -272,8 +272,8 @@ take_snapshot(Follow *f)
 		free(f->older.snapshot);
 		ids_free(&f->older.shown);
 		f->older = f->newer;
-		f->newer = (Since){.snapshot = mem_copy(PQgetvalue(result, 0, 0)),
-		                   .taken = clock_ms()};
+		f->newer =
+		    (Since){.snapshot = mem_copy(PQgetvalue(result, 0, 0)), .taken = clock_ms()};
 	}
 	PQclear(result);
 	return good;
@@ -283,9 +283,9 @@ take_snapshot(Follow *f)
 static PGresult *
 wait_log(Follow *f, const char *timeout)
 {
-	PGresult *result = query_try(
-	    f->conn, QUERY("call baton.wait_log($1, $2::interval, $3::bigint)", f->queue,
-	                   timeout, f->mark));
+	PGresult *result =
+	    query_try(f->conn, QUERY("call baton.wait_log($1, $2::interval, $3::bigint)",
+	                             f->queue, timeout, f->mark));
 
 	if (!query_failed(result))
 	{
@@ -393,8 +393,8 @@ follow(Follow *f)
 static void
 check_queue(PGconn *conn, const char *queue)
 {
-	PGresult *found = query_run(
-	    conn, QUERY("select from baton.queue where name = $1", queue));
+	PGresult *found =
+	    query_run(conn, QUERY("select from baton.queue where name = $1", queue));
 
 	if (PQntuples(found) == 0)
 		die_hint(EXIT_ERROR, "\"baton queue\" lists them all.",
@@ -443,11 +443,14 @@ const Command command_log = {
     .most = 1,
     .summary = "show what happened to messages, and with --follow what happens",
     .description =
-        "One line an event: when, what, queue and message, attempt, who held it, and the\n"
+        "One line an event: when, what, queue and message, attempt, who held it, and "
+        "the\n"
         "result or the error (its first 200 characters; --json has all of it).\n"
         "\n"
-        "--follow sleeps until events are committed, and shows each once, in the order of\n"
-        "commits. It goes on when the server was restarted. It needs a session of its own:\n"
+        "--follow sleeps until events are committed, and shows each once, in the order "
+        "of\n"
+        "commits. It goes on when the server was restarted. It needs a session of its "
+        "own:\n"
         "not a pooler in transaction mode.",
     .options = options,
     .examples = examples,

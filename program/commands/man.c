@@ -121,7 +121,8 @@ help_man(void)
 	     ".SH SYNOPSIS\n\\fBbaton\\fR \\fICOMMAND\\fR [\\fIOPTION\\fR]... "
 	     "[\\fIARGUMENT\\fR]...\n"
 	     ".SH DESCRIPTION\n"
-	     "Sends, receives and works messages of a queue that lives in a PostgreSQL database, "
+	     "Sends, receives and works messages of a queue that lives in a PostgreSQL "
+	     "database, "
 	     "and looks at it.");
 	puts(".PP");
 	put(help_connecting);
@@ -139,6 +140,7 @@ help_man(void)
 	puts(".SH ENVIRONMENT\n.TP\nPGHOST, PGPORT, PGDATABASE, PGUSER, PGSERVICE, ...\n"
 	     "libpq\\(aqs: which database.\n"
 	     ".TP\nNO_COLOR\nNot empty: no colours.\n"
-	     ".SH SEE ALSO\n\\fBpsql\\fR(1); in psql, \\fB\\edf+ baton.*\\fR is the reference of "
+	     ".SH SEE ALSO\n\\fBpsql\\fR(1); in psql, \\fB\\edf+ baton.*\\fR is the "
+	     "reference of "
 	     "the SQL functions.");
 }

@@ -90,8 +90,8 @@ static int
 run_message(int argc, char **argv)
 {
 	PGconn *conn = connection_open("baton message");
-	PGresult *message =
-	    query_run(conn, QUERY(asked.json ? message_json : message_text, argv[0], argv[1]));
+	PGresult *message = query_run(
+	    conn, QUERY(asked.json ? message_json : message_text, argv[0], argv[1]));
 
 	(void) argc;
 	if (PQntuples(message) == 0)

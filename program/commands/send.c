@@ -90,10 +90,9 @@ static const char send_many[] =
 static PGresult *
 send_by(PGconn *conn, const char *sql, const char *queue, const char *payloads)
 {
-	return query_try(conn,
-	                 QUERY(sql, queue, payloads, asked.headers, asked.priority,
-	                       asked.delay, asked.deliver_at, asked.expires_in, asked.key,
-	                       asked.header_object));
+	return query_try(conn, QUERY(sql, queue, payloads, asked.headers, asked.priority,
+	                             asked.delay, asked.deliver_at, asked.expires_in,
+	                             asked.key, asked.header_object));
 }
 
 /* A payload as it was typed or read: JSON, or with --text a string to be made JSON. */

@@ -32,7 +32,13 @@ const char *want_log_format;
 	{"verbose",     'v', OPTION_FLAG, NULL,                                              \
 	 &want_verbose, 0,   0,           "say what happens, line by line"},                 \
 	    {"quiet", 'q', OPTION_FLAG, NULL, &want_quiet, 0, 0, "say nothing but errors"},  \
-	    {"log-format", 0, OPTION_STRING, "FORMAT", &want_log_format, 0, 0,               \
+	    {"log-format",                                                                   \
+	     0,                                                                              \
+	     OPTION_STRING,                                                                  \
+	     "FORMAT",                                                                       \
+	     &want_log_format,                                                               \
+	     0,                                                                              \
+	     0,                                                                              \
 	     "of what is said on standard error while it works: text, json"},                \
 	    {"help", 'h', OPTION_FLAG, NULL, &want_help, 0, 0, "this help"},                 \
 	{                                                                                    \

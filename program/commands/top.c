@@ -234,19 +234,19 @@ static const struct
 	const char *head;
 	int width;
 } numbers[] = {
-    [QUEUE_READY] = {"READY", 6},    [QUEUE_DELAYED] = {"DELAY", 6},
-    [QUEUE_IN_FLIGHT] = {"HELD", 5}, [QUEUE_BLOCKED] = {"BLOCK", 5},
-    [QUEUE_OLDEST] = {"OLD", 4},     [QUEUE_SENT] = {"SENT/s", 7},
+    [QUEUE_READY] = {"READY", 6},      [QUEUE_DELAYED] = {"DELAY", 6},
+    [QUEUE_IN_FLIGHT] = {"HELD", 5},   [QUEUE_BLOCKED] = {"BLOCK", 5},
+    [QUEUE_OLDEST] = {"OLD", 4},       [QUEUE_SENT] = {"SENT/s", 7},
     [QUEUE_COMPLETED] = {"DONE/s", 7}, [QUEUE_FAILED] = {"FAIL/s", 6},
-    [QUEUE_VANISHED] = {"LOST/s", 6}, [QUEUE_DEAD] = {"DEAD", 5},
+    [QUEUE_VANISHED] = {"LOST/s", 6},  [QUEUE_DEAD] = {"DEAD", 5},
 };
 
 static void
 add_queue(Text *frame, const Look *before, const Look *now, int row)
 {
 	bool paused = *PQgetvalue(now->queues, row, QUEUE_PAUSED) == 't';
-	char *name = mem_format("%s%s", paused ? "|| " : "",
-	                        PQgetvalue(now->queues, row, QUEUE_NAME));
+	char *name =
+	    mem_format("%s%s", paused ? "|| " : "", PQgetvalue(now->queues, row, QUEUE_NAME));
 
 	add_left(frame, name, name_width());
 	for (int c = QUEUE_READY; c <= QUEUE_DEAD; c++)
@@ -421,7 +421,8 @@ next_frame(PGconn *conn, Text *frame, Look *before, Look *now)
 
 		look_free(&fresh);
 		text_clear(frame);
-		text_addf(frame, "%cbaton top  no connection; q quits\n\n%s\n", SCREEN_HEADING, error);
+		text_addf(frame, "%cbaton top  no connection; q quits\n\n%s\n", SCREEN_HEADING,
+		          error);
 		free(error);
 		PQreset(conn);
 	}
@@ -462,7 +463,8 @@ static int
 run_top(int argc, char **argv)
 {
 	PGconn *conn = connection_open("baton top");
-	bool live = !asked.once && !asked.json && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+	bool live =
+	    !asked.once && !asked.json && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 	int code = live ? show_live(conn) : show_once(conn);
 
 	(void) argc, (void) argv;
@@ -491,10 +493,13 @@ const Command command_top = {
     .summary = "watch the queues: what is ready, rates, who holds what since when",
     .description =
         "Rates are of the last interval. Queues that have something come first. Where\n"
-        "standard output is not a terminal one frame is printed, after one interval. OLD is the\n"
-        "age of the oldest ready message, BLOCK those whose key is busy, LOST claims whose\n"
+        "standard output is not a terminal one frame is printed, after one interval. OLD "
+        "is the\n"
+        "age of the oldest ready message, BLOCK those whose key is busy, LOST claims "
+        "whose\n"
         "holder was lost, || a queue that is paused. Below are the holders: session (of\n"
-        "detached claims: the one that received), how many messages it holds, and since when.",
+        "detached claims: the one that received), how many messages it holds, and since "
+        "when.",
     .options = options,
     .examples = examples,
     .connects = true,

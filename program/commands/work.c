@@ -46,8 +46,9 @@ run_work(int argc, char **argv)
 		usage_error(&command_work, "a command is missing: --exec COMMAND, or -- PROGRAM");
 	code = worker_run(&options, &totals);
 	if (asked.json)
-		printf("{\"completed\": %ld, \"failed\": %ld, \"released\": %ld, \"lost\": %ld}\n",
-		       totals.completed, totals.failed, totals.released, totals.lost);
+		printf(
+		    "{\"completed\": %ld, \"failed\": %ld, \"released\": %ld, \"lost\": %ld}\n",
+		    totals.completed, totals.failed, totals.released, totals.lost);
 	else if (!want_quiet && isatty(STDOUT_FILENO))
 		printf("%ld completed, %ld failed, %ld released, %ld lost\n", totals.completed,
 		       totals.failed, totals.released, totals.lost);
