@@ -12,10 +12,13 @@
  * call that left nothing unread.  A commit is noted an instant after it has become
  * visible; LAG_MS is a long instant.
  */
+#include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/die.h"
@@ -279,15 +282,47 @@ take_snapshot(Follow *f)
 	return good;
 }
 
+/*
+ * Waits for the answer to what was sent, but no longer than somebody reads what we print: head has
+ * enough at some time.
+ */
+static PGresult *
+wait_for_answer(PGconn *conn)
+{
+	struct pollfd watched[] = {{.fd = PQsocket(conn), .events = POLLIN},
+	                           {.fd = STDOUT_FILENO}};
+	PGresult *last = NULL;
+	PGresult *result;
+
+	while (PQisBusy(conn))
+	{
+		if (poll(watched, 2, -1) < 0 && errno != EINTR)
+			die(EXIT_ERROR, "poll: %s", strerror(errno));
+		if (watched[1].revents & (POLLERR | POLLNVAL))
+			exit(EXIT_OK);
+		if (!PQconsumeInput(conn))
+			return NULL;
+	}
+	while ((result = PQgetResult(conn)) != NULL)
+	{
+		PQclear(last);
+		last = result;
+	}
+	return last;
+}
+
 /* NULL: the connection was lost.  Any other error ends the program. */
 static PGresult *
 wait_log(Follow *f, const char *timeout)
 {
-	PGresult *result =
-	    query_try(f->conn, QUERY("call baton.wait_log($1, $2::interval, $3::bigint)",
-	                             f->queue, timeout, f->mark));
+	const char *values[] = {f->queue, timeout, f->mark};
+	PGresult *result;
 
-	if (!query_failed(result))
+	if (!PQsendQueryParams(f->conn, "call baton.wait_log($1, $2::interval, $3::bigint)",
+	                       3, NULL, values, NULL, NULL, 0))
+		return NULL;
+	result = wait_for_answer(f->conn);
+	if (result && !query_failed(result))
 	{
 		free(f->mark);
 		f->mark = mem_copy(PQgetvalue(result, 0, 0));

@@ -148,6 +148,9 @@ like($follower->{err}, qr/event=catching_up/, '... from the log');
 signal_baton($follower, 'TERM');
 stop_baton($follower);
 
+# Who has read enough ends it, also while nothing happens.
+is(system("$program log --follow -n 3 | head -n 1 >/dev/null"), 0, 'log --follow | head -n 1 ends');
+
 # Of one queue, and of one message.
 $follower = start_baton('log', 'q', '-f', '--json', '-n', '0');
 my $single = start_baton('log', '-f', '--json', '--id', $end);
