@@ -123,6 +123,7 @@ signal_baton($follower, 'STOP');
 ($a, $b) = (send_one('q', 13), send_one('q', 14));
 query($complete);
 $node->restart;
+wait_sql($node, q{select ready from baton.queue where name = 'q'}, 1);	# loaded
 query($complete);
 signal_baton($follower, 'CONT');
 shows($follower, "completed:$a completed:$b", 'what happened before and after a restart');
