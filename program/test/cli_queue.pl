@@ -77,6 +77,10 @@ is($code, 0, 'any name') or diag($err);
 ($code, $out) = baton('queue', $name);
 like($out, qr/\Q$name\E/, '... is found again');
 
+baton('queue', 'create', "a\033[31m\nb");
+($code, $out) = baton('queue');
+like($out, qr/^a \[31m b  /m, '... but nothing in it moves the cursor or breaks a line');
+
 # libpq's ways to say where.
 {
 	my $services = PostgreSQL::Test::Utils::tempdir() . '/services';
