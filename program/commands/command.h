@@ -35,6 +35,7 @@ extern const Command command_queue;
 extern const Command command_queue_create;
 extern const Command command_queue_alter;
 extern const Command command_queue_drop;
+extern const Command command_queue_purge;
 extern const Command command_queue_pause;
 extern const Command command_queue_resume;
 extern const Command command_send;

@@ -38,10 +38,10 @@ static struct
 
 /* clang-format off */
 static const char queues_sql[] =
-	"select name, paused, ready, delayed, in_flight, blocked, "
-	"coalesce(extract(epoch from clock_timestamp() - oldest), 0)::bigint as oldest, "
+	"select name, paused, depth, ready, delayed, in_flight, blocked, "
+	"extract(epoch from clock_timestamp() - oldest)::bigint as oldest, "
 	"sent, completed, failed, vanished, dead from baton.queue "
-	"order by coalesce(ready + delayed + in_flight + blocked > 0, false) desc, name";
+	"order by coalesce(depth > 0, true) desc, name";
 
 static const char holders_sql[] =
 	"select f.process_id, f.role, case when f.detached then '(detached)' else coalesce(a.application_name, '') end "
@@ -59,6 +59,7 @@ enum QueueColumn
 {
 	QUEUE_NAME,
 	QUEUE_PAUSED,
+	QUEUE_DEPTH,
 	QUEUE_READY,
 	QUEUE_DELAYED,
 	QUEUE_IN_FLIGHT,
@@ -228,18 +229,32 @@ add_head(Text *frame, const Look *now)
 		          PQgetvalue(now->trouble, row, 2));
 }
 
-/* The columns of numbers; those of QUEUE_SENT and on are rates, but for dead. */
+/* The columns of numbers; those from QUEUE_SENT on are rates, but for dead. */
 static const struct
 {
-	const char *head;
+	const char *head; /* NULL: left out */
 	int width;
 } numbers[] = {
-    [QUEUE_READY] = {"READY", 6},      [QUEUE_DELAYED] = {"DELAY", 6},
-    [QUEUE_IN_FLIGHT] = {"HELD", 5},   [QUEUE_BLOCKED] = {"BLOCK", 5},
-    [QUEUE_OLDEST] = {"OLD", 4},       [QUEUE_SENT] = {"SENT/s", 7},
-    [QUEUE_COMPLETED] = {"DONE/s", 7}, [QUEUE_FAILED] = {"FAIL/s", 6},
-    [QUEUE_VANISHED] = {"LOST/s", 6},  [QUEUE_DEAD] = {"DEAD", 5},
+    [QUEUE_DEPTH] = {"DEPTH", 6},   [QUEUE_READY] = {"READY", 6},
+    [QUEUE_DELAYED] = {"DELAY", 5}, [QUEUE_IN_FLIGHT] = {"HELD", 5},
+    [QUEUE_BLOCKED] = {NULL, 0},    [QUEUE_OLDEST] = {"OLD", 4},
+    [QUEUE_SENT] = {"SENT/s", 7},   [QUEUE_COMPLETED] = {"DONE/s", 7},
+    [QUEUE_FAILED] = {"FAIL/s", 6}, [QUEUE_VANISHED] = {"LOST/s", 6},
+    [QUEUE_DEAD] = {"DEAD", 5},
 };
+
+static void
+add_number(Text *frame, const Look *before, const Look *now, int row, int c)
+{
+	if (PQgetisnull(now->queues, row, c))
+		text_addf(frame, " %*s", numbers[c].width, "-");
+	else if (c == QUEUE_OLDEST)
+		add_age(frame, number(now->queues, row, c));
+	else if (c >= QUEUE_SENT && c < QUEUE_DEAD)
+		add_rate(frame, rate(before, now, row, c), numbers[c].width);
+	else
+		add_count(frame, number(now->queues, row, c), numbers[c].width);
+}
 
 static void
 add_queue(Text *frame, const Look *before, const Look *now, int row)
@@ -249,13 +264,9 @@ add_queue(Text *frame, const Look *before, const Look *now, int row)
 	    mem_format("%s%s", paused ? "|| " : "", PQgetvalue(now->queues, row, QUEUE_NAME));
 
 	add_left(frame, name, name_width());
-	for (int c = QUEUE_READY; c <= QUEUE_DEAD; c++)
-		if (c == QUEUE_OLDEST)
-			add_age(frame, number(now->queues, row, c));
-		else if (c >= QUEUE_SENT && c < QUEUE_DEAD)
-			add_rate(frame, rate(before, now, row, c), numbers[c].width);
-		else
-			add_count(frame, number(now->queues, row, c), numbers[c].width);
+	for (int c = QUEUE_DEPTH; c <= QUEUE_DEAD; c++)
+		if (numbers[c].head)
+			add_number(frame, before, now, row, c);
 	text_add_char(frame, '\n');
 	free(name);
 }
@@ -264,8 +275,9 @@ static void
 add_queues(Text *frame, const Look *before, const Look *now)
 {
 	text_addf(frame, "\n%c%-*s", SCREEN_HEADING, name_width(), "QUEUE");
-	for (int c = QUEUE_READY; c <= QUEUE_DEAD; c++)
-		text_addf(frame, " %*s", numbers[c].width, numbers[c].head);
+	for (int c = QUEUE_DEPTH; c <= QUEUE_DEAD; c++)
+		if (numbers[c].head)
+			text_addf(frame, " %*s", numbers[c].width, numbers[c].head);
 	text_add_char(frame, '\n');
 	for (int row = 0; row < PQntuples(now->queues); row++)
 		add_queue(frame, before, now, row);
@@ -493,13 +505,15 @@ const Command command_top = {
     .summary = "watch the queues: what is ready, rates, who holds what since when",
     .description =
         "Rates are of the last interval. Queues that have something come first. Where\n"
-        "standard output is not a terminal one frame is printed, after one interval. OLD "
-        "is the\n"
-        "age of the oldest ready message, BLOCK those whose key is busy, LOST claims "
-        "whose\n"
-        "holder was lost, || a queue that is paused. Below are the holders: session (of\n"
-        "detached claims: the one that received), how many messages it holds, and since "
-        "when.",
+        "standard output is not a terminal one frame is printed, after one interval. "
+        "DEPTH is\n"
+        "what is unfinished, also in the log; OLD the age of the oldest ready message; "
+        "LOST\n"
+        "claims whose holder was lost; || a queue that is paused. Below are the "
+        "holders:\n"
+        "session (of detached claims: the one that received), how many messages it "
+        "holds,\n"
+        "and since when.",
     .options = options,
     .examples = examples,
     .connects = true,

@@ -25,7 +25,7 @@ my $odd = "a \033[31m\nb";
 query("select baton.create_queue('q'), baton.create_queue(E'a \\033[31m\\nb'), baton.create_queue('" . ('x' x 60) . "')");
 query(q{select baton.send_batch('q', array_fill('0'::jsonb, array[5])), baton.pause_queue('q')});
 ($code, $out) = baton('top', '--once', '-i', '0.01');
-like($out, qr/^\|\| q +5 +0 +0 +0 +\d+s +0\.0 +0\.0 +0\.0 +0\.0 +0$/m, 'a paused queue with five messages');
+like($out, qr/^\|\| q +5 +5 +0 +0 +\d+s +0\.0 +0\.0 +0\.0 +0\.0 +0$/m, 'a paused queue with five messages');
 unlike($out, qr/\033/, 'no name can move the cursor');
 like($out, qr/^a  \[31m b /m, '... nor break a line');
 like($out, qr/^x+\.\.\. /m, '... nor the columns');
