@@ -62,6 +62,22 @@ complain(const Complaint *complaint)
 		fprintf(stderr, "hint: %s\n", complaint->hint);
 }
 
+void
+say(const char *format, ...)
+{
+	va_list args;
+	char *message;
+
+	va_start(args, format);
+	message = mem_vformat(format, args);
+	va_end(args);
+	if (log_is_json())
+		log_message(LOG_ERROR, "said", "%s", message);
+	else
+		fprintf(stderr, "%s\n", message);
+	free(message);
+}
+
 static void
 vcomplain(const char *hint, const char *format, va_list args)
 {
@@ -69,6 +85,16 @@ vcomplain(const char *hint, const char *format, va_list args)
 
 	complain(&(Complaint){.message = message, .hint = hint});
 	free(message);
+}
+
+void
+complain_of(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vcomplain(NULL, format, args);
+	va_end(args);
 }
 
 void

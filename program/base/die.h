@@ -54,6 +54,10 @@ typedef struct Complaint
 } Complaint;
 
 extern void complain(const Complaint *complaint);
+extern void complain_of(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A line for people on standard error, or one of the log where that is JSON. */
+extern void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* As malloc and the rest, but never NULL: no memory is the end. */
 extern void *mem_alloc(size_t size); /* zeroed */

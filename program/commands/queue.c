@@ -203,7 +203,7 @@ run_list(int argc, char **argv)
 	else if (PQntuples(list) > 0)
 		print_table(list);
 	else if (!want_quiet)
-		fputs("no queues yet: baton queue create NAME\n", stderr);
+		say("no queues yet: baton queue create NAME");
 	print_flush();
 	PQclear(list);
 	PQfinish(conn);

@@ -135,9 +135,9 @@ static void
 say_what_was_sent(const Sending *s)
 {
 	if (asked.atomic || s->sent == 0)
-		fputs("Nothing was sent.\n", stderr);
+		say("Nothing was sent.");
 	else
-		fprintf(stderr, "The %ld messages of the batches before were sent.\n", s->sent);
+		say("The %ld messages of the batches before were sent.", s->sent);
 }
 
 /* Line NULL: what was refused is the command itself (no such queue, a bad option). */
@@ -150,7 +150,7 @@ refuse(const Sending *s, const Line *line, const PGresult *error)
 		fputc('\n', stderr);
 	if (line)
 	{
-		fprintf(stderr, "baton: line %ld can't be sent\n", line->number);
+		say("baton: line %ld can't be sent", line->number);
 		code = code == EXIT_ERROR ? EXIT_INPUT : code;
 	}
 	query_complain(s->conn, error);
@@ -239,8 +239,7 @@ add_line(Sending *s, const char *line, size_t length)
 		return;
 	if (!asked.text && memchr(line, '\0', length))
 	{
-		fprintf(stderr, "baton: error: line %ld can't be sent: it has a zero byte\n",
-		        s->number);
+		complain_of("line %ld can't be sent: it has a zero byte", s->number);
 		say_what_was_sent(s);
 		exit(EXIT_INPUT);
 	}
@@ -273,8 +272,7 @@ read_lines(Sending *s, Lines *lines)
 				flush_batch(s);
 				return;
 			case LINES_FAILED:
-				fprintf(stderr, "baton: error: could not read: %s\n",
-				        strerror(lines->error));
+				complain_of("could not read: %s", strerror(lines->error));
 				say_what_was_sent(s);
 				exit(EXIT_INPUT);
 		}

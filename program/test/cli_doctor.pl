@@ -59,6 +59,16 @@ like($out, qr/^ok    disk +the log has .*; [\d.]+ GB of the disk are free \(\d+ 
 ($code, $out, $err) = baton('doctor', '--quiet');
 is($out, '', 'nothing to say with --quiet');
 
+# Colours where a person looks, unless NO_COLOR says otherwise; script(1) makes a terminal.
+SKIP:
+{
+	skip('no script(1)', 3) if system('command -v script >/dev/null') != 0;
+	my $look = "script -qec '$program doctor' /dev/null </dev/null";
+	like(`TERM=xterm $look`, qr/\033\[32mok  \033\[0m/, 'in colour on a terminal');
+	unlike(`TERM=xterm NO_COLOR=1 $look`, qr/\033/, '... not with NO_COLOR');
+	unlike(`TERM=dumb $look`, qr/\033/, '... nor on a dumb one');
+}
+
 # What can be wrong, one after the other.
 set('fsync', 'off');
 like(look('durability'), qr/^fail fsync off/, 'fsync');

@@ -52,6 +52,9 @@ like($error->{message}, qr/^connection to server .*nonexistent\x{fffd}/, '... as
 ($error) = events('error', $err);
 is("$error->{sqlstate} $error->{message}", '42704 queue "nope" does not exist', 'an error of the server');
 ok($error->{hint}, '... with its hint');
+($code, $out, $err) = baton_in("1\n{x}\n", 'send', $odd, '-', '--log-format=json');
+is($code, 5, 'a line that can\'t be sent');
+is(join(' ', map { $_->{event} } lines($err)), 'said error said', '... as JSON');
 ($code, $out, $err) = baton('queue', '--log-format', 'xml');
 is($code, 2, 'no such format');
 
