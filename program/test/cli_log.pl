@@ -149,6 +149,42 @@ like($follower->{err}, qr/event=catching_up/, '... from the log');
 signal_baton($follower, 'TERM');
 stop_baton($follower);
 
+# Under load, with rollbacks of all kinds: what is in the log is what was shown, each once.
+query(q{select baton.create_queue('load', max_attempts => 3)});
+query(q{select baton.send_batch('load', array_fill('0'::jsonb, array[2500]))});
+my $script = PostgreSQL::Test::Utils::tempdir() . '/settle.sql';
+append_to_file($script, <<'SQL');
+\set r random(1, 10)
+begin;
+savepoint a;
+select count(case when :r <= 3 then baton.fail(receipt, 'x', '1 ms') end),
+	count(case when :r > 3 then (select true from (select baton.complete(receipt)) x) end) from baton.receive('load', 3);
+\if :r = 9
+rollback to a;
+\endif
+\sleep :r ms
+\if :r = 10
+rollback;
+\else
+commit;
+\endif
+SQL
+$follower = start_baton('log', 'load', '-f', '--json', '-n', '0');
+wait_sql($node, $sleeps, 1, $follower);
+is(system("pgbench -n -c 6 -t 100 -f $script postgres >/dev/null 2>&1"), 0, 'settling by six sessions at once');
+my $count = 0;
+ok(wait_until('all of it', sub {
+			my $now = query(q{select count(*) from baton.queue_log where queue = 'load'});
+			my $same = $now == $count;
+
+			$count = $now;
+			return $same && (() = $follower->{out} =~ /\n/g) >= $count;
+		}, $follower), 'as many as the log has');
+my @shown = map { decode_json($_)->{id} } split(/\n/, $follower->{out});
+is(join(q{ }, sort { $::a <=> $::b } @shown), query(q{select string_agg(id::text, ' ' order by id) from baton.queue_log where queue = 'load'}),
+	'... and the same, each once');
+stop_baton($follower, 'TERM');
+
 # Who has read enough ends it, also while nothing happens.
 is(system("$program log --follow -n 3 | head -n 1 >/dev/null"), 0, 'log --follow | head -n 1 ends');
 
