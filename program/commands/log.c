@@ -149,7 +149,7 @@ static const char from_unseen[] =
  */
 static const char settings_sql[] =
 	"set seq_page_cost = 1000000; set random_page_cost = 0.001; set enable_hashjoin = off; "
-	"set enable_mergejoin = off; set jit = off";
+	"set enable_mergejoin = off; set jit = off; set statement_timeout = 0";
 /* clang-format on */
 
 /* ---- showing ---- */
@@ -480,16 +480,18 @@ const Command command_log = {
     .arguments = "[QUEUE]",
     .most = 1,
     .summary = "show what happened to messages, and with --follow what happens",
-    .description =
-        "One line an event: when, what, queue and message, attempt, who held it, and "
-        "the\n"
-        "result or the error (its first 200 characters; --json has all of it).\n"
-        "\n"
-        "--follow sleeps until events are committed, and shows each once, in the order "
-        "of\n"
-        "commits. It goes on when the server was restarted. It needs a session of its "
-        "own:\n"
-        "not a pooler in transaction mode.",
+    .description = "One line an event: when, what, queue and message, attempt, who held "
+                   "it, and the\n"
+                   "result or the error (its first 200 characters; --json has all of "
+                   "it). To find the\n"
+                   "last events it reads the whole log; those of one message (--id) are "
+                   "found at once.\n"
+                   "\n"
+                   "--follow sleeps until events are committed, and shows each once, in "
+                   "the order of\n"
+                   "commits. It goes on when the server was restarted. It needs a "
+                   "session of its own:\n"
+                   "not a pooler in transaction mode.",
     .options = options,
     .examples = examples,
     .connects = true,
