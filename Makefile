@@ -30,7 +30,7 @@ program:
 # A staged or private place doesn't need root: make install DESTDIR=...
 install: all
 	$(MAKE) -C extension PG_CONFIG=$(PG_CONFIG) DESTDIR=$(DESTDIR) install
-	install -D -m 755 program/baton $(DESTDIR)$(prefix)/bin/baton
+	$(MAKE) -C program PG_CONFIG=$(PG_CONFIG) DESTDIR=$(DESTDIR) PREFIX=$(prefix) install
 
 run:
 	@sh tools/deps.sh run

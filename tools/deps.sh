@@ -5,12 +5,12 @@
 
 . "$(dirname "$0")/lib.sh"
 
-build='make gcc libc6-dev postgresql-15 postgresql-server-dev-15 libpq-dev libjansson-dev'
+build='make gcc libc6-dev postgresql-15 postgresql-server-dev-15 libpq-dev libjansson-dev libncurses-dev'
 
 packages_of() {
 	case $1 in
 		run) echo "$build" ;;
-		check) echo "$build perl libipc-run-perl libcmocka-dev prometheus" ;;
+		check) echo "$build perl libipc-run-perl libcmocka-dev groff-base prometheus" ;;
 		bench) echo "$build python3 postgresql-15-pgq3 pgqd" ;;
 		lint) echo "$build clang-format shellcheck" ;;
 		*) die "tools/deps.sh: no such group: $1" ;;

@@ -70,13 +70,14 @@ SELECT
 	e.process_id,
 	e.role,
 	e.deliver_at,
-	e.detail
+	e.detail,
+	e.xmin AS xid
 FROM event_log e
 LEFT JOIN queue_definition q ON q.id = e.queue_id
 WHERE NOT _was_moved(e.tableoid, e.message_id);
 
 COMMENT ON VIEW queue_log IS
-'What happened to messages, one row an event; ids rise with time.';
+'What happened to messages, one row an event.  Ids are taken before the commit: to follow the log, see baton.wait_log.';
 COMMENT ON COLUMN queue_log.action IS
 'completed, failed, vanished (its holder, or the server, was lost), lease_expired, released, dead, cancelled';
 COMMENT ON COLUMN queue_log.queue IS 'null: the queue has been dropped';
@@ -87,6 +88,7 @@ COMMENT ON COLUMN queue_log.process_id IS 'of the holder';
 COMMENT ON COLUMN queue_log.role IS 'of the holder';
 COMMENT ON COLUMN queue_log.deliver_at IS 'when the message may be tried again; null: at once, or never';
 COMMENT ON COLUMN queue_log.detail IS 'completed: the result; otherwise {"error": ..., "sqlstate": ...}';
+COMMENT ON COLUMN queue_log.xid IS 'of the transaction that wrote the row, for those who read the log by snapshots';
 
 CREATE OR REPLACE VIEW queue AS
 SELECT

@@ -11,31 +11,27 @@
  */
 DO $$
 DECLARE
-	managing text[] := '{create_queue, alter_queue, drop_queue, purge_queue, pause_queue, resume_queue, cleanup_queue, queue_counters, window_use, _installed}';
-	monitoring text[] := '{queue_counters, window_use}';
-	monitored text[] := '{message, queue_log, queue, in_flight, segment_status, health}';
-	fresh text;
+	managing text[] := '{create_queue, alter_queue, drop_queue, purge_queue, pause_queue, resume_queue, cleanup_queue, _installed}';
+	watching text[] := '{queue_counters, window_use, wait_log}';
+	views text[] := '{message, queue_log, queue, in_flight, segment_status, health}';
+	fresh record;
 BEGIN
 	FOR fresh IN
-		SELECT p.oid::regprocedure FROM pg_proc p
-		WHERE pronamespace = '@extschema@'::regnamespace AND proname = ANY (managing) AND
+		SELECT p.oid::regprocedure AS what, proname = ANY (watching) AS watched FROM pg_proc p
+		WHERE pronamespace = '@extschema@'::regnamespace AND proname = ANY (managing || watching) AND
 			NOT EXISTS (SELECT FROM pg_init_privs WHERE classoid = 'pg_proc'::regclass AND objoid = p.oid)
 	LOOP
-		EXECUTE 'REVOKE ALL ON ROUTINE ' || fresh || ' FROM PUBLIC';
+		EXECUTE 'REVOKE ALL ON ROUTINE ' || fresh.what || ' FROM PUBLIC';
+		IF fresh.watched THEN
+			EXECUTE 'GRANT EXECUTE ON ROUTINE ' || fresh.what || ' TO pg_monitor';
+		END IF;
 	END LOOP;
 	FOR fresh IN
-		SELECT p.oid::regprocedure FROM pg_proc p
-		WHERE pronamespace = '@extschema@'::regnamespace AND proname = ANY (monitoring) AND
-			p.proacl::text NOT LIKE '%pg_monitor%'
-	LOOP
-		EXECUTE 'GRANT EXECUTE ON ROUTINE ' || fresh || ' TO pg_monitor';
-	END LOOP;
-	FOR fresh IN
-		SELECT c.oid::regclass FROM pg_class c
-		WHERE relnamespace = '@extschema@'::regnamespace AND relname = ANY (monitored) AND
+		SELECT c.oid::regclass AS what FROM pg_class c
+		WHERE relnamespace = '@extschema@'::regnamespace AND relname = ANY (views) AND
 			NOT EXISTS (SELECT FROM pg_init_privs WHERE classoid = 'pg_class'::regclass AND objoid = c.oid)
 	LOOP
-		EXECUTE 'GRANT SELECT ON ' || fresh || ' TO pg_monitor';
+		EXECUTE 'GRANT SELECT ON ' || fresh.what || ' TO pg_monitor';
 	END LOOP;
 END
 $$;

@@ -8,6 +8,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 use BatonProgram;
 use File::Basename;
+use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -56,6 +57,9 @@ like($err, qr/runs already in \Q$dir\E \(process $up->{pid}\)/, '... and told wh
 ($code, $out) = baton('up', '-D', $dir, @here, '--background');
 is($code, 0, 'with --background it is as good as done');
 is(conninfo($out), $conninfo, '... and says how to connect');
+
+($code, $out) = baton('up', '-D', $dir, @here, '--background', '--json');
+is_deeply(decode_json($out), { directory => $dir, conninfo => $conninfo }, '... also as JSON');
 
 my $server = postmaster();
 is(stop_baton($up, 'INT'), 0, 'Ctrl-C stops it');

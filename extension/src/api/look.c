@@ -32,6 +32,7 @@ PG_FUNCTION_INFO_V1(baton__claims);
 PG_FUNCTION_INFO_V1(baton__queues);
 PG_FUNCTION_INFO_V1(baton__health);
 PG_FUNCTION_INFO_V1(baton__installed);
+PG_FUNCTION_INFO_V1(baton_library_version);
 PG_FUNCTION_INFO_V1(baton_check_hung_messages);
 
 /* One message */
@@ -413,6 +414,12 @@ baton__health(PG_FUNCTION_ARGS)
 			   "The server crashed twice within ten minutes: messages that were in flight are "
 			   "handed out one at a time.");
 	return (Datum) 0;
+}
+
+Datum
+baton_library_version(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(BATON_VERSION));
 }
 
 /* Commands */

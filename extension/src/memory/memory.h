@@ -407,6 +407,7 @@ extern LWLock *queue_lock(uint32 queue);
 extern LWLock *hash_lock(uint32 bucket);
 extern LWLock *key_lock(void);
 extern LWLock *outcome_lock(void);
+extern LWLock *tail_lock(void);
 
 /* Sets the latch of a session's process; harmless if it has gone. */
 extern void session_wake(uint32 session);

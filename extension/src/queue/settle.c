@@ -17,6 +17,7 @@
 #include "memory/inflight.h"
 #include "memory/line.h"
 #include "memory/slotlock.h"
+#include "memory/tail.h"
 #include "queue/ending.h"
 #include "queue/resolve.h"
 #include "queue/settle.h"
@@ -149,6 +150,7 @@ append_events(uint32 database, EventRow *events, const uint32 *segment_of, int n
 		log_append_events(rel, &events[i], run);
 		table_close(rel, NoLock);
 	}
+	xact_number_settles(n, id - n);
 }
 
 /* Positions of receipts that are lost, for a batch's error. */
@@ -364,9 +366,27 @@ commit_one(const PendingSettle *settle, TimestampTz now, Wakes *wakes)
 		waiters_wake((uint32) (queue - queues), 1, wakes);
 }
 
+/* For those who follow the log.  A slot that is settling belongs to this transaction, so no lock is needed to read it. */
+static void
+announce(const PendingSettle *settles, uint32 n)
+{
+	for (uint32 i = 0; i < n; i++)
+	{
+		const Slot *s = &slots[settles[i].slot];
+		TailEntry	entry = {settles[i].event_id, s->id, s->database, queues[s->queue].id};
+
+		tail_add(&entry);
+	}
+}
+
 void
 settles_commit(const PendingSettle *settles, uint32 n, TimestampTz now, SlotLock *lock)
 {
+	if (tail_wanted(now))
+	{
+		slot_unlock(lock);		/* latches are set without locks */
+		announce(settles, n);
+	}
 	for (uint32 i = 0; i < n; i++)
 	{
 		slot_lock(lock, settles[i].slot);

@@ -51,6 +51,7 @@ typedef struct PendingSettle
 	uint32		slot;
 	EventAction action;			/* completed, failed, released or dead */
 	TimestampTz due;			/* failed, released: when it may be tried again; 0: at once */
+	int64		event_id;		/* 0: not appended yet */
 	SubTransactionId subxact;
 } PendingSettle;
 
@@ -113,6 +114,9 @@ extern void xact_reserve_claims(uint32 n);
 extern void xact_add_claim(uint32 slot, uint32 generation, bool detached);
 extern void xact_reserve_settles(uint32 n);
 extern void xact_add_settle(uint32 slot, EventAction action, TimestampTz due);
+
+/* The events of the last n claims settled have been appended, under ids from first_id on. */
+extern void xact_number_settles(uint32 n, int64 first_id);
 extern void xact_reserve_ddl(void);
 extern void xact_add_ddl(const PendingDdl *ddl);
 
