@@ -263,7 +263,6 @@ claim_forget(uint32 slot, bool look_again, Wakes *wakes)
 	inflight_clear(slot);
 	suspect_end(slot);
 	line_take_out(slot);
-	queue->delivered--;
 	if (look_again)
 	{
 		lane_leave_gap(queue, s->priority, s->id);
