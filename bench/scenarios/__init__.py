@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from harness.run import Run
 
-from . import batch_consume, batch_send, consume, kill, latency, send, snapshot
+from . import (batch_consume, batch_send, cleanup, consume, deep, kill, latency, restart,
+               rotation, send, snapshot, soak)
 
 ALL: dict[str, Callable[[Run], None]] = {
     "send": send.run,
@@ -14,4 +15,9 @@ ALL: dict[str, Callable[[Run], None]] = {
     "snapshot": snapshot.run,
     "latency": latency.run,
     "kill": kill.run,
+    "deep": deep.run,
+    "restart": restart.run,
+    "cleanup": cleanup.run,
+    "rotation": rotation.run,
+    "soak": soak.run,
 }
