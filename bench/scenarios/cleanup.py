@@ -33,8 +33,6 @@ select baton.send('other', :'payload');
 """
 SINGLE_SEND = dataclasses.replace(baton.SEND, clients=2)
 CONSUME = dataclasses.replace(baton.FLOW_CONSUME, clients=4)
-OPEN_SEGMENT = ("select first_id, number from baton.segment "
-                "where state = 'open' and not survivors;")
 SURVIVOR_BYTES = """
 select coalesce(sum(pg_total_relation_size(format('baton.%s_log_%s', kind, number)::regclass)), 0)
 from baton.segment, unnest(array['message', 'event']) as kind
@@ -121,7 +119,7 @@ def one_step(run: Run, course: Course, obstacles: Obstacles, opened: set[str]) -
     session = run.cluster.session(DATABASE)
     try:
         while time.monotonic() < until:
-            for first_id, number in (line.split("\t") for line in session.run(OPEN_SEGMENT)):
+            for first_id, number in (line.split("\t") for line in session.run(baton.OPEN_SEGMENT)):
                 opened.add(first_id)
                 course.rotations = len(opened) - 1
                 obstacles.begin(number, course.rotations)

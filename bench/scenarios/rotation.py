@@ -41,7 +41,6 @@ PRODUCE = dataclasses.replace(baton.SEND, clients=4)
 CONSUME = dataclasses.replace(baton.LOOP, clients=4)
 SURVIVE = Load(key="baton_survive", label="Baton: send to a queue that nobody reads",
                script="select baton.send('other', :payload::jsonb);\n", clients=1)
-OPEN_SEGMENT = "select first_id from baton.segment where state = 'open' and not survivors;"
 
 
 @dataclass
@@ -76,7 +75,7 @@ def watch(run: Run, done: Done, seconds: float, cleaning: bool) -> None:
     session = run.cluster.session(DATABASE)
     try:
         while time.monotonic() < until:
-            opened.update(session.run(OPEN_SEGMENT))
+            opened.update(session.run(baton.OPEN_SEGMENT))
             if cleaning:
                 said = session.run("call baton.cleanup_queue();")[0].split("\t")
                 done.emptied += int(said[0])

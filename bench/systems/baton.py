@@ -10,7 +10,11 @@ select baton.create_queue('bench');
 """
 
 
+EMPTY_AT_ONCE = EMPTY.replace("'bench');", "'bench', retention => '0');")
+
 LOG_TABLES = "relnamespace = 'baton'::regnamespace and relname ~ '^(message|event)_log_[0-9]+$'"
+# One row; a segment that is opened again has another first_id.
+OPEN_SEGMENT = "select first_id, number from baton.segment where state = 'open' and not survivors;"
 LOG_BYTES = f"""
 select coalesce(sum(pg_total_relation_size(oid)), 0) from pg_class where {LOG_TABLES}
 """
