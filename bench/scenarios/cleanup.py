@@ -2,7 +2,8 @@
 
 In the way are: a message of another queue that nobody takes, sent before all others; a sender's
 transaction that stays open through the first half; and a reader with a lock on one segment.
-Autovacuum is off. The server's log says who waited longer than 10 ms for a lock.
+Autovacuum is off. Most messages go a hundred a call, which takes the locks that a single call takes;
+the server's log says who waited longer than 10 ms for one.
 """
 
 from __future__ import annotations

@@ -58,12 +58,15 @@ def look_at_memory(cluster: Cluster, database: str) -> Memory | None:
 
 
 def prefill(run: Run, cluster: Cluster, database: str) -> list[Memory | None]:
-    """Memory when the window is full, or a quarter is there, and when all are there."""
+    """Memory when the window is full, and when all messages are there."""
     wanted = run.options.messages
     window = int(cluster.value("show baton.window_size"))
+    if 2 * window > wanted:
+        run.note("deep: the window isn't full at the first look at memory; that wants "
+                 f"{2 * window} messages")
     cluster.sql(baton.EMPTY, database)
     seen = []
-    for level in (min(2 * window, wanted // 4), wanted):
+    for level in (min(2 * window, wanted // 2), wanted):
         depths.fill(cluster, database, level - depths.depth(cluster, database))
         seen.append(look_at_memory(cluster, database))
         run.say(f"deep: {depths.depth(cluster, database)} pending")
@@ -191,7 +194,7 @@ def section(run: Run, tables: dict[str, Table], seen: list[Memory | None]) -> st
 
 
 def run(run: Run) -> None:
-    run.need_disk(4 * depths.log_gigabytes(run.options.messages) + 2 * depths.WAL_GB)
+    run.need_disk(2 * depths.log_gigabytes(run.options.messages) + depths.WAL_GB)
     with (twin(run.cluster) as deep,
           run.database(DATABASE, [baton.SYSTEM]),
           run.database(DATABASE, [baton.SYSTEM], deep)):

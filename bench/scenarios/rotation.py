@@ -145,9 +145,9 @@ def total(rounds: Rounds, place: str, what: str) -> str:
 def section(run: Run, rounds: Rounds) -> str:
     names = [name for _, name in FIGURES]
     lines = ["## rotation", "",
-             f"{RATE} messages/s sent and {RATE}/s consumed, one a call, {run.options.rounds} rounds "
-             f"of {LONGER * run.options.seconds:g} s; milliseconds from when a call was due; "
-             "medians of the rounds.", "",
+             f"{RATE} messages/s sent and {RATE}/s consumed, one a call, {run.options.rounds} "
+             f"rounds of {LONGER * run.options.seconds:g} s; milliseconds from when a call was "
+             "due; medians of the rounds.", "",
              f"| call | log | {' | '.join(names)} | {' / calm | '.join(names)} / calm | rotations "
              "| emptied, moved by cleanup_queue() |", "|---|---|" + "---:|" * 8]
     for side in SIDES:
