@@ -45,6 +45,7 @@ select state, count(*), sum(pg_total_relation_size(format('baton.message_log_%s'
 from baton.segment group by state order by state
 """
 WAITED = re.compile(r"client backend pgbench .*still waiting for (.*?) after")
+WAITS_KEPT = 100  # lines of the log, as data
 LOCK_KIND = re.compile(r"(\w+) on (\w+)")
 
 
@@ -64,7 +65,7 @@ class Course:
     cleanup_report: list[str] = field(default_factory=list)
     after_cleanup_bytes: int = 0
     survivor_there: bool = False
-    waited: Counter[str] = field(default_factory=Counter)  # kinds of lock
+    waited: dict[str, int] = field(default_factory=dict)  # how often, by kind of lock
 
 
 class Obstacles:
@@ -180,10 +181,21 @@ def settle(run: Run, course: Course) -> None:
                        states=run.cluster.sql(SEGMENT_STATES, DATABASE))
 
 
-def waits_in(text: str) -> Counter[str]:
+def waits_in(text: str) -> dict[str, int]:
     """Kinds of locks that producers and consumers waited for."""
     return Counter(" ".join(LOCK_KIND.match(what).groups()) if LOCK_KIND.match(what) else what
                    for what in WAITED.findall(text))
+
+
+def read_waits(run: Run, course: Course, log_before: int) -> None:
+    with open(run.cluster.log, encoding="utf-8", errors="replace") as log:
+        log.seek(log_before)
+        text = log.read()
+    course.waited = dict(waits_in(text))
+    if course.waited:
+        run.recorder.write("waits", scenario="cleanup", log=[
+            line for line in text.splitlines()
+            if "pgbench" in line and ("waiting for" in line or "DETAIL" in line)][:WAITS_KEPT])
 
 
 def section(run: Run, course: Course) -> str:
@@ -231,9 +243,7 @@ def one_course(run: Run) -> Course:
         settle(run, course)
         course.survivor_there = run.cluster.value(
             "select count(*) from baton.receive('other')", DATABASE) == "1"
-    with open(run.cluster.log, encoding="utf-8", errors="replace") as log:
-        log.seek(log_before)
-        course.waited = waits_in(log.read())
+    read_waits(run, course, log_before)
     return course
 
 
