@@ -79,7 +79,7 @@ SKIP:
 	$node->restart;
 	query(q{select baton.create_queue('zebra')});
 	ok(wait_until('the new queue', sub { return $live->{out} =~ /zebra/; }, $live), '... over a restart');
-	stop_baton($worker, 'TERM');
+	stop_baton($worker, 'KILL');	# its commands never end
 	$live->{in} .= 'q';
 	finish($live->{run});
 	is($? >> 8, 0, 'q ends it');
