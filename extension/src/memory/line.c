@@ -331,7 +331,6 @@ line_borrow(uint32 slot)
 {
 	if (!line_arrive(slot))
 		return false;
-	slots[slot].flags |= SLOT_BORROWED;
 	set_state(slot, SLOT_MOVING);
 	return true;
 }

@@ -67,7 +67,6 @@ typedef enum SlotState
 								 * is settled or released */
 #define SLOT_DETACHED 0x02		/* the claim is not bound to a session */
 #define SLOT_IN_HEAP 0x04		/* READY: in the lane's heap, not its list */
-#define SLOT_BORROWED 0x20		/* MOVING: it was taken for the move only */
 #define SLOT_ORPHAN 0x10		/* SETTLING: the transaction that claimed has rolled back meanwhile, so the
 								 * claim ends if the settling is undone */
 #define SLOT_UNRECORDED 0x08	/* its last claim ended without its holder, and the log does not say so yet: the

@@ -62,6 +62,19 @@ outcome_death_pending(uint32 database, int64 message_id)
 }
 
 bool
+outcome_pending(uint32 database, int64 message_id)
+{
+	uint32		i;
+
+	LWLockAcquire(outcome_lock(), LW_SHARED);
+	for (i = shared->databases[database].outcomes_head; i != NONE; i = outcomes[i].next)
+		if (outcomes[i].message_id == message_id)
+			break;
+	LWLockRelease(outcome_lock());
+	return i != NONE;
+}
+
+bool
 outcome_pending_for(uint32 database, uint32 segment)
 {
 	uint32		i;

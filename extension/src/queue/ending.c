@@ -83,6 +83,8 @@ slot_return(uint32 slot, TimestampTz due, bool in_log, TimestampTz now, Wakes *w
 	{
 		count_finished(s);
 		line_free(slot);
+		if (line_has_ready(queue))	/* its key may have let another one go */
+			waiters_wake((uint32) (queue - queues), 1, wakes);
 	}
 	else if (due <= now)
 	{

@@ -83,14 +83,20 @@ row_of(const SegmentRow *rows, int n, int32 number)
 	return NULL;
 }
 
-/* A pair without a row came from a restore: it is read, and not written to. */
+/*
+ * A pair without a row came from a restore: it is read, and not written to.  Messages may have been moved out of it;
+ * any snapshot sees that.
+ */
 static SegmentRow
 row_of_stranger(int32 number)
 {
+	TimestampTz now = baton_now();
+
 	return (SegmentRow) {
 		.number = number,
 		.state = SEGMENT_SEALED,
-		.sealed_at = baton_now(),
+		.sealed_at = now,
+		.moved_at = now,
 	};
 }
 

@@ -85,16 +85,14 @@ typedef struct PendingSegment
 typedef struct PendingMove
 {
 	uint32		slot;
-	SlotState	before;			/* READY or DELAYED; ARRIVING: the slot was borrowed */
+	bool		borrowed;		/* the slot was taken for the move only */
+	bool		key_taken;		/* it holds its key only for the move, so that none of its key overtakes it */
 	bool		copied;			/* to this place; else the old one stays */
 	uint32		segment;
 	ItemPointerData tid;
-	bool		key_taken;		/* not borrowed: it holds its key only for the move, so that none of its key
-								 * overtakes it */
-	bool		known;			/* borrowed: the slot is filled in, and what follows is valid */
+	bool		known;			/* the slot is filled in, and what follows is valid */
 	bool		finished;		/* it is not to be delivered */
-	bool		holds_key;		/* it has failed, and keeps its key */
-	TimestampTz due;			/* when it may be delivered */
+	TimestampTz due;			/* when it may be delivered; 0: at once */
 	SubTransactionId subxact;
 } PendingMove;
 
