@@ -30,7 +30,7 @@ program:
 # A staged or private place doesn't need root: make install DESTDIR=...
 install: all
 	$(MAKE) -C extension PG_CONFIG=$(PG_CONFIG) DESTDIR=$(DESTDIR) install
-	install -D -m 755 program/baton $(DESTDIR)$(prefix)/bin/baton
+	$(MAKE) -C program PG_CONFIG=$(PG_CONFIG) DESTDIR=$(DESTDIR) PREFIX=$(prefix) install
 
 run:
 	@sh tools/deps.sh run
@@ -49,7 +49,7 @@ $(KINDS:%=check-%):
 # Against a copy of PostgreSQL with the release build in it: the system's stays as it is.
 bench:
 	@sh tools/deps.sh run bench
-	@$(MAKE) --no-print-directory -s -C program PG_CONFIG=$(PG_CONFIG)
+	@$(MAKE) --no-print-directory -s program
 	@bin=$$(PG_CONFIG=$(PG_CONFIG) sh tools/stage.sh $(BENCH_STAGE)) && \
 		PG_CONFIG=$$bin/pg_config bench/run $(ARGS)
 

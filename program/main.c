@@ -66,7 +66,8 @@ run_command(const Command *command, int argc, char **argv)
 
 	if (count < 0)
 		usage_error(command, "%s", text_str(&error));
-	log_setup(want_verbose, want_quiet);
+	if (!log_setup(want_verbose, want_quiet, want_log_format))
+		usage_error(command, "--log-format is text or json, not \"%s\"", want_log_format);
 	if (want_help)
 	{
 		help_command(command);

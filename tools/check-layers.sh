@@ -20,14 +20,15 @@ find extension/src program bench -name '*.[ch]' 2>/dev/null | sort | xargs awk '
 		may["program/pg"] = "base"
 		may["program/cluster"] = "base pg"
 		may["program/work"] = "base pg"
-		may["program/http"] = "base pg"
-		may["program/commands"] = "base pg cluster work http"
-		may["program/."] = "base pg cluster work http commands"
+		may["program/metrics"] = "base pg"
+		may["program/http"] = "base pg metrics"
+		may["program/commands"] = "base pg cluster work metrics http"
+		may["program/."] = "base pg cluster work metrics http commands"
 		may["bench/harness"] = ""
 		may["bench/."] = "harness"
 		split("core log memory queue api worker", list)
 		for (i in list) ours["extension/" list[i]] = 1
-		split("base pg cluster work http commands", list)
+		split("base pg cluster work metrics http commands", list)
 		for (i in list) ours["program/" list[i]] = 1
 	}
 	FNR == 1 {

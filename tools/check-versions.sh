@@ -25,9 +25,9 @@ for found in $versions; do
 	esac
 done
 same CHANGELOG.md "$(sed -n 's/^## \([0-9][^ ]*\).*/\1/p' CHANGELOG.md | head -n 1)"
-for file in program/*.h program/base/*.h; do
+for file in program/*.h program/base/*.h extension/src/*.h; do
 	[ -e "$file" ] || continue
-	found=$(sed -n 's/^#define BATON_VERSION "\(.*\)".*/\1/p' "$file")
+	found=$(sed -n 's/^#define BATON_VERSION "\([^"]*\)".*/\1/p' "$file")
 	[ -z "$found" ] || same "$file" "$found"
 done
 exit "$bad"

@@ -5,13 +5,13 @@
 
 . "$(dirname "$0")/lib.sh"
 
-build='make gcc libc6-dev postgresql-15 postgresql-server-dev-15 libpq-dev libjansson-dev
+build='make gcc libc6-dev postgresql-15 postgresql-server-dev-15 libpq-dev libjansson-dev libncurses-dev
 	libmicrohttpd-dev libssl-dev'
 
 packages_of() {
 	case $1 in
 		run) echo "$build" ;;
-		check) echo "$build perl libipc-run-perl libcmocka-dev curl openssl pgbouncer" ;;
+		check) echo "$build perl libipc-run-perl libcmocka-dev groff-base prometheus curl openssl pgbouncer" ;;
 		bench) echo "$build python3 postgresql-15-pgq3 pgqd wrk" ;;
 		lint) echo "$build clang-format shellcheck" ;;
 		*) die "tools/deps.sh: no such group: $1" ;;
@@ -43,18 +43,21 @@ say "installing:$missing"
 # Debian's postgresql-15 makes and starts a cluster "main" where it is new.  Nobody
 # asked for one here.
 no_main=/etc/postgresql-common/createcluster.d/baton-install.conf
+ours=
+trap '[ -z "$ours" ] || as_root rm -f $ours' EXIT
 if ! installed postgresql-15; then
-	trap 'as_root rm -f "$no_main"' EXIT
 	as_root mkdir -p "${no_main%/*}"
 	echo 'create_main_cluster = false' | as_root tee "$no_main" >/dev/null
+	ours=$no_main
 fi
 
-# Nor for services such as pgbouncer's: the tests start their own.
+# The tests run servers of their own; those of the packages are not to start, now
+# (policy-rc.d) or at the next boot.
 no_start=/usr/sbin/policy-rc.d
 if [ ! -e "$no_start" ]; then
-	trap 'as_root rm -f "$no_main" "$no_start"' EXIT
 	printf '#!/bin/sh\nexit 101\n' | as_root tee "$no_start" >/dev/null
 	as_root chmod 755 "$no_start"
+	ours="$ours $no_start"
 fi
 
 log=$(mktemp)
@@ -65,4 +68,9 @@ if ! install_all </dev/null >"$log" 2>&1; then
 	tail -n 20 "$log" >&2
 	die "could not install:$missing (log: $log)"
 fi
+for service in prometheus pgbouncer; do
+	case " $missing " in
+		*" $service "*) as_root systemctl disable "$service.service" >/dev/null 2>&1 || true ;;
+	esac
+done
 rm -f "$log"

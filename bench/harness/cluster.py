@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from . import cpu
 from .load import PAYLOAD
 from .tools import Tools
 
@@ -50,12 +54,21 @@ def settings(scratch: Path) -> dict[str, str]:
         "autovacuum_naptime": "1s",
         "autovacuum_vacuum_cost_delay": "0",
         "log_min_messages": "warning",
-        "log_line_prefix": "'%m [%p] %b '",
+        "log_line_prefix": "'%m [%p] %b %a '",
         "log_autovacuum_min_duration": "-1",
         "log_checkpoints": "off",
         "lc_messages": "'C'",
         "timezone": "'UTC'",
     }
+
+
+def hand_over(scratch: Path, tools: Tools) -> None:
+    """Makes an empty directory one in which the server's account can work."""
+    scratch.chmod(0o755)
+    (scratch / "socket").mkdir()
+    if tools.account is not None:
+        shutil.chown(scratch, tools.account)
+        shutil.chown(scratch / "socket", tools.account)
 
 
 class Session:
@@ -97,6 +110,7 @@ class Cluster:
         self.socket = scratch / "socket"
         self.log = scratch / "server.log"
         self.running = False
+        self.more: Mapping[str, str] = {}  # settings beside the usual ones
 
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items()
@@ -124,6 +138,7 @@ class Cluster:
         return subprocess.CompletedProcess(command, process.returncode, out, err)
 
     def create(self, more: Mapping[str, str]) -> None:
+        self.more = more
         made = self.call([self.tools.bindir / "initdb", "-D", self.data, "-U", "postgres",
                           "-A", "trust", "-E", "UTF8", "--locale=C", "--no-instructions"])
         if made.returncode != 0:
@@ -160,6 +175,32 @@ class Cluster:
     def restart(self, extra: Mapping[str, str] | None = None) -> None:
         self.stop()
         self.start(extra)
+
+    def crash(self, seconds: float = 60) -> None:
+        """SIGKILL of the postmaster; returns when its last process is gone."""
+        postmaster = self.postmaster()
+        family = [postmaster, *cpu.children(postmaster)]
+        os.kill(postmaster, signal.SIGKILL)
+        self.running = False
+        deadline = time.monotonic() + seconds
+        while any(cpu.is_alive(pid) for pid in family):
+            if time.monotonic() > deadline:
+                raise SqlError("processes of the killed server are still there")
+            time.sleep(0.01)
+        # Where nobody reaps it, as in some containers, the next postmaster would take it for alive.
+        for stale in (self.data / "postmaster.pid", *self.socket.glob(".s.PGSQL.*")):
+            stale.unlink()
+
+    @contextmanager
+    def altered(self, changes: Mapping[str, str]) -> Iterator[None]:
+        """Other settings for a while, of those that a reload changes."""
+        self.sql("".join(f"alter system set {name} = '{value}';\n"
+                         for name, value in changes.items()) + "select pg_reload_conf();")
+        try:
+            yield
+        finally:
+            if self.running:
+                self.sql("alter system reset all; select pg_reload_conf();")
 
     def log_tail(self, lines: int = 20) -> str:
         if not self.log.exists():
@@ -198,6 +239,11 @@ class Cluster:
             raise SqlError(done.stderr.strip() or f"psql ended with {done.returncode}")
         return [line.split("\t") for line in done.stdout.splitlines()]
 
+    def sql_at_once(self, texts: Sequence[str], database: str, timeout: float = 7200) -> None:
+        """Runs scripts side by side, each in a session of its own."""
+        with ThreadPoolExecutor(len(texts)) as pool:
+            list(pool.map(lambda text: self.sql(text, database, timeout), texts))
+
     def value(self, text: str, database: str = "postgres") -> str:
         return self.sql(text, database)[0][0]
 
@@ -219,3 +265,20 @@ class Cluster:
             time.sleep(0.1)
             answer = self.value(text, database)
         return answer
+
+
+@contextmanager
+def twin(cluster: Cluster) -> Iterator[Cluster]:
+    """A second server with the same settings, for as long as it is needed."""
+    scratch = cluster.scratch / "twin"
+    scratch.mkdir()
+    hand_over(scratch, cluster.tools)
+    other = Cluster(cluster.tools, scratch)
+    try:
+        other.create(cluster.more)
+        other.start()
+        other.warm_wal()
+        yield other
+    finally:
+        other.stop()
+        shutil.rmtree(scratch, ignore_errors=True)

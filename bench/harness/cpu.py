@@ -32,6 +32,21 @@ def stat_fields(pid: int) -> list[str] | None:
     return text.rpartition(")")[2].split()
 
 
+def is_alive(pid: int) -> bool:
+    fields = stat_fields(pid)
+    return fields is not None and fields[0] != "Z"
+
+
+def children(postmaster: int) -> list[int]:
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            fields = stat_fields(int(entry.name))
+            if fields is not None and int(fields[1]) == postmaster:
+                found.append(int(entry.name))
+    return found
+
+
 def is_client(pid: int) -> bool:
     try:
         return b"[local]" in Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -60,14 +75,12 @@ def sample(postmaster: int) -> CpuSample:
 def scan(postmaster: int, total: float) -> CpuSample:
     standing: dict[int, float] = {}
     clients = 0
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
+    for pid in children(postmaster):
+        fields = stat_fields(pid)
+        if fields is None:
             continue
-        fields = stat_fields(int(entry.name))
-        if fields is None or int(fields[1]) != postmaster:
-            continue
-        standing[int(entry.name)] = sum(int(field) for field in fields[11:15]) / TICK
-        clients += is_client(int(entry.name))
+        standing[pid] = sum(int(field) for field in fields[11:15]) / TICK
+        clients += is_client(pid)
     return CpuSample(total + sum(standing.values()), standing, clients)
 
 

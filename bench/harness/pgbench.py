@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +32,11 @@ def script_file(cluster: Cluster, load: Load) -> Path:
 
 
 def command(cluster: Cluster, load: Load, database: str, seconds: float,
-            offered: float | None) -> list[object]:
+            offered: float | None, more: Sequence[object]) -> list[object]:
     words: list[object] = [
         cluster.tools.pgbench, "-n", "-M", "prepared", "-c", load.clients,
         "-j", min(THREADS, load.clients), "-T", max(1, round(seconds)),
-        "-f", script_file(cluster, load)]
+        "-f", script_file(cluster, load), *more]
     if offered is not None:
         words += ["-R", offered]
     for name, value in VARIABLES.items():
@@ -44,8 +45,9 @@ def command(cluster: Cluster, load: Load, database: str, seconds: float,
 
 
 def start(cluster: Cluster, load: Load, database: str, seconds: float,
-          offered: float | None = None) -> subprocess.Popen[str]:
-    return cluster.popen(command(cluster, load, database, seconds, offered),
+          offered: float | None = None,
+          more: Sequence[object] = ()) -> subprocess.Popen[str]:
+    return cluster.popen(command(cluster, load, database, seconds, offered, more),
                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                          stderr=subprocess.PIPE)
 

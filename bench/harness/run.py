@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,10 @@ class Options:
     snapshot_control: bool
     samples: int
     kills: int
+    scrapes: int
+    messages: int
+    lock_seconds: float
+    soak_seconds: float
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,12 @@ class Run:
         self.say(f"{scenario} FAILED: {why}")
         self.aim(Target(scenario, why.splitlines()[0][:200], "", "-", "", stats.NOT_RUN))
 
+    def need_disk(self, gigabytes: float) -> None:
+        """Gives a scenario up, rather than filling the disk."""
+        free = shutil.disk_usage(self.cluster.scratch).free / 1e9
+        if free < gigabytes:
+            raise OSError(f"needs {gigabytes:.0f} GB of disk, of which {free:.0f} GB are free")
+
     def usable(self, systems: Sequence[System]) -> list[System]:
         """Leaves out, with a note, what can't run here."""
         here = []
@@ -87,28 +98,30 @@ class Run:
         return here
 
     @contextmanager
-    def database(self, name: str, systems: Sequence[System]) -> Iterator[str]:
+    def database(self, name: str, systems: Sequence[System],
+                 where: Cluster | None = None) -> Iterator[str]:
         """A fresh database in which these systems are set up; dropped at the end."""
-        self.cluster.drop_database(name)
-        self.cluster.create_database(name)
+        cluster = where or self.cluster
+        cluster.drop_database(name)
+        cluster.create_database(name)
         for system in systems:
             if system.setup:
-                self.cluster.sql(system.setup, name)
+                cluster.sql(system.setup, name)
         try:
             with ExitStack() as stack:
                 if any(system.daemon for system in systems):
-                    stack.enter_context(pgqd.running(self.cluster, name))
+                    stack.enter_context(pgqd.running(cluster, name))
                 yield name
-            self.note_health(name)
+            self.note_health(name, cluster)
         finally:
-            self.cluster.drop_database(name)
+            cluster.drop_database(name)
 
-    def note_health(self, database: str) -> None:
+    def note_health(self, database: str, cluster: Cluster) -> None:
         """What Baton itself says is wrong."""
-        if self.cluster.value("select count(*) from pg_extension where extname = 'baton'",
-                              database) == "0":
+        if cluster.value("select count(*) from pg_extension where extname = 'baton'",
+                         database) == "0":
             return
-        for row in self.cluster.sql(
+        for row in cluster.sql(
                 "select item, coalesce(value, ''), coalesce(hint, '') "
                 "from baton.health where not ok", database):
             if tuple(row) not in self.complaints:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from harness.run import Run
 
-from . import batch_consume, batch_send, consume, http, kill, latency, send, snapshot
+from . import (batch_consume, batch_send, cleanup, consume, deep, http, kill, latency, restart,
+               rotation, scrape, send, snapshot, soak)
 
 ALL: dict[str, Callable[[Run], None]] = {
     "send": send.run,
@@ -15,4 +16,10 @@ ALL: dict[str, Callable[[Run], None]] = {
     "latency": latency.run,
     "kill": kill.run,
     "http": http.run,
+    "scrape": scrape.run,
+    "deep": deep.run,
+    "restart": restart.run,
+    "cleanup": cleanup.run,
+    "rotation": rotation.run,
+    "soak": soak.run,
 }

@@ -4,7 +4,8 @@ traffic under another session's open snapshot, and the same without it.
 Each system has a fresh database for each of the two. Capacity is the rate of eight clients in a
 closed loop over a backlog, nothing else going on; it is taken before the snapshot, at once
 after it was opened ("start"), and after the traffic ("end"). Before against start is the A/A
-of this scenario.
+of this scenario. Baton takes part twice: as it is, and with segments so small, and retention '0',
+that the log is rotated and emptied all the time.
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ from systems import baton, lecture, skip_locked
 
 TRAFFIC = 2000  # messages a second, sent and consumed
 SENDERS = 4
+SMALL_SEGMENTS = {"baton.segment_size": "2MB"}
 COUNTS = ("n_tup_ins", "n_tup_upd", "n_tup_del", "n_live_tup", "n_dead_tup")
+
+
+ROTATING = dataclasses.replace(
+    baton.SYSTEM, key="baton_rotating", label="Baton, rotating",
+    loads={name: dataclasses.replace(load, empty=baton.EMPTY_AT_ONCE)
+           for name, load in baton.SYSTEM.loads.items()})
 
 
 @dataclass
@@ -127,7 +135,8 @@ def one_course(run: Run, system: System, snapshot: bool) -> Course:
     course = Course(system.label, snapshot)
     load = system.loads["consume"]
     name = f"bench_snapshot_{system.key}_{'held' if snapshot else 'free'}"
-    with run.database(name, [system]) as database:
+    settings = SMALL_SEGMENTS if system is ROTATING else {}
+    with run.cluster.altered(settings), run.database(name, [system]) as database:
         run.cluster.sql("checkpoint", database)
         run.cluster.sql(load.empty, database)
         backlog = Backlog(run, load, database)
@@ -144,13 +153,13 @@ def one_course(run: Run, system: System, snapshot: bool) -> Course:
 def aim_baton(run: Run, held: Course) -> None:
     noise = abs(held.same - 1)
     run.aim(Target(
-        "snapshot", "capacity at the end / at the start, snapshot open", "≥ 0.95",
+        "snapshot", f"{held.system}: capacity at the end / at the start, snapshot open", "≥ 0.95",
         f"{held.ratio:.3f}" + (f" ({held.error})" if held.error else ""),
         f"{held.same:.3f}",
         stats.at_least(held.ratio, 0.95, 0.0 if math.isnan(noise) else noise)))
     for name in ("n_dead_tup", "n_tup_upd", "n_tup_del"):
         total = sum(counts[name] for counts in held.counts.values()) if held.counts else None
-        run.aim_count("snapshot", f"{name} over all log tables", total)
+        run.aim_count("snapshot", f"{held.system}: {name} over all log tables", total)
 
 
 def show(figure: float, digits: int = 0) -> str:
@@ -178,7 +187,7 @@ def section(run: Run, courses: list[Course]) -> str:
 
 
 def run(run: Run) -> None:
-    systems = run.usable([baton.SYSTEM, skip_locked.SYSTEM, lecture.SYSTEM])
+    systems = run.usable([baton.SYSTEM, ROTATING, skip_locked.SYSTEM, lecture.SYSTEM])
     courses = []
     for system in systems:
         for snapshot in (True, False) if run.options.snapshot_control else (True,):
@@ -187,5 +196,5 @@ def run(run: Run) -> None:
     for course in courses:
         if course.error:
             run.note(f"snapshot: {course.system}: {course.error}")
-        if course.system == baton.SYSTEM.label and course.snapshot:
+        if course.system in (baton.SYSTEM.label, ROTATING.label) and course.snapshot:
             aim_baton(run, course)

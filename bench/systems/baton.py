@@ -10,11 +10,22 @@ select baton.create_queue('bench');
 """
 
 
-def filled(count: int) -> str:
+EMPTY_AT_ONCE = EMPTY.replace("'bench');", "'bench', retention => '0');")
+
+LOG_TABLES = "relnamespace = 'baton'::regnamespace and relname ~ '^(message|event)_log_[0-9]+$'"
+# One row; a segment that is opened again has another first_id.
+OPEN_SEGMENT = "select first_id, number from baton.segment where state = 'open' and not survivors;"
+LOG_BYTES = f"""
+select coalesce(sum(pg_total_relation_size(oid)), 0) from pg_class where {LOG_TABLES}
+"""
+DEPTH = "select coalesce(depth, -1) from baton.queue where name = 'bench'"
+
+
+def filled(count: int, queue: str = "bench") -> str:
     """So many messages, in transactions of a thousand."""
     return f"""
 select format('select count(*) from baton.send_batch(%L, array_fill(%L::jsonb, array[{CHUNK}]))',
-              'bench', :'payload')
+              '{queue}', :'payload')
     from generate_series(1, {-(-count // CHUNK)}) \\gexec
 """
 
@@ -80,6 +91,37 @@ select coalesce(array_agg(receipt), '{{}}') as r, count(*) as n, array_agg(paylo
     fill=filled,
     counter="select coalesce(max(completed), 0) from baton.queue where name = 'bench'",
     first_guess=150_000,
+)
+
+# Senders that let the consumers keep up, and consumers that hold nothing between two runs.
+FLOW_SEND = Load(
+    key="baton_flow_send",
+    label="Baton: send_batch of 100, while less than 100,000 wait",
+    script="""\
+select (coalesce(depth, ready) > 100000)::int as full from baton.queue where name = 'bench' \\gset
+\\if :full
+\\sleep 2 ms
+\\else
+select count(*) from baton.send_batch('bench', :payloads::jsonb[]);
+\\endif
+""",
+    per_transaction=BATCH,
+    clients=2,
+)
+
+FLOW_CONSUME = Load(
+    key="baton_flow_consume",
+    label="Baton: receive of 100, complete_batch",
+    script=f"""\
+select coalesce(array_agg(receipt), '{{}}') as r, count(*) as n
+    from baton.receive('bench', {BATCH}) \\gset
+\\if :n = 0
+\\sleep 1 ms
+\\else
+select count(*) from baton.complete_batch(:r::text[], array[:result::jsonb]);
+\\endif
+""",
+    per_transaction=BATCH,
 )
 
 SYSTEM = System(

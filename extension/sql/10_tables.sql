@@ -7,6 +7,7 @@
  * 40_receive  taking them out, and waiting for them
  * 50_settle   saying what became of them
  * 60_look     claims of a session, one message, maintenance
+ * 65_metrics  what monitoring reads
  * 80_views    the log and the state, as relations
  * 90_grants   who may do what
  *

@@ -61,6 +61,25 @@ Like the views it answers on a standby and without shared_preload_libraries too.
 
 Errors: 42704 no such queue; 22004 null; 22023 bad value.';
 
+CREATE OR REPLACE PROCEDURE wait_log(
+	queue text DEFAULT NULL,
+	timeout interval DEFAULT '30 s',
+	INOUT mark bigint DEFAULT NULL,
+	INOUT events bigint[] DEFAULT NULL,
+	INOUT messages bigint[] DEFAULT NULL)
+LANGUAGE c AS 'MODULE_PATHNAME', 'baton_wait_log';
+
+COMMENT ON PROCEDURE wait_log IS
+'Waits until events have been committed to baton.queue_log, as wait waits for messages: ends the current transaction first, and holds no snapshot.  Gives each event once, in the order of commits, whatever its id.
+
+queue: its name; null: events of all queues.
+timeout: at most that long.
+mark: where the last call ended; null at first.  Returns where this one ended, for the next.
+events: ids in baton.queue_log, at most 1000; empty: the time ran out; null: there may be events after mark that are not known here (the first call, the server was restarted, nobody asked for two minutes, more than 16384 have come meanwhile): read queue_log, then go on from the new mark.  In and out: what is given is ignored.
+messages: their messages, in the same order.  queue_log has an index on message_id, and none on id.
+
+Errors: 25001 in a transaction block; 42704 no such queue; 22023 bad value; 25006 standby; 55000 baton is not in shared_preload_libraries.';
+
 CREATE OR REPLACE PROCEDURE check_hung_messages(INOUT freed bigint DEFAULT NULL)
 LANGUAGE c AS 'MODULE_PATHNAME', 'baton_check_hung_messages';
 
@@ -119,6 +138,15 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'baton__was_moved';
 
 COMMENT ON FUNCTION _was_moved IS
 'Internal: whether what a table of the log has of a message counts no more, as compaction has moved it.  Use the view baton.queue_log.';
+
+CREATE OR REPLACE FUNCTION library_version()
+RETURNS text
+LANGUAGE c AS 'MODULE_PATHNAME', 'baton_library_version';
+
+COMMENT ON FUNCTION library_version IS
+'Version of the library that this server has loaded.  It differs from that of the extension (\dx baton) after a new one was installed, until the server is restarted and ALTER EXTENSION baton UPDATE was run.
+
+Errors: none.';
 
 /* ---- what the views show of shared memory; no rows on a standby and without preload ---- */
 

@@ -70,13 +70,14 @@ SELECT
 	e.process_id,
 	e.role,
 	e.deliver_at,
-	e.detail
+	e.detail,
+	e.xmin AS xid
 FROM event_log e
 LEFT JOIN queue_definition q ON q.id = e.queue_id
 WHERE NOT _was_moved(e.tableoid, e.message_id);
 
 COMMENT ON VIEW queue_log IS
-'What happened to messages, one row an event; ids rise with time.';
+'What happened to messages, one row an event.  Ids are taken before the commit: to follow the log, see baton.wait_log.';
 COMMENT ON COLUMN queue_log.action IS
 'completed, failed, vanished (its holder, or the server, was lost), lease_expired, released, dead, cancelled';
 COMMENT ON COLUMN queue_log.queue IS 'null: the queue has been dropped';
@@ -87,6 +88,7 @@ COMMENT ON COLUMN queue_log.process_id IS 'of the holder';
 COMMENT ON COLUMN queue_log.role IS 'of the holder';
 COMMENT ON COLUMN queue_log.deliver_at IS 'when the message may be tried again; null: at once, or never';
 COMMENT ON COLUMN queue_log.detail IS 'completed: the result; otherwise {"error": ..., "sqlstate": ...}';
+COMMENT ON COLUMN queue_log.xid IS 'of the transaction that wrote the row, for those who read the log by snapshots';
 
 CREATE OR REPLACE VIEW queue AS
 SELECT
@@ -127,6 +129,7 @@ COMMENT ON COLUMN queue.in_flight IS 'messages that a consumer holds';
 COMMENT ON COLUMN queue.blocked IS 'messages in memory whose key is busy';
 COMMENT ON COLUMN queue.spilled IS 'some messages are in the log only, until there is room in memory';
 COMMENT ON COLUMN queue.oldest IS 'when the oldest ready message was sent';
+COMMENT ON COLUMN queue.failed IS 'attempts that ended with fail, or an error; also the last one of a message that is dead';
 COMMENT ON COLUMN queue.vanished IS 'claims whose holder was lost: session gone, lease over';
 
 CREATE OR REPLACE VIEW in_flight AS
@@ -231,13 +234,13 @@ FROM (
 	LIMIT 1
 ) oldest
 UNION ALL
-SELECT 'dead rows of ' || relname, format('%s, last vacuum %s', n_dead_tup,
+SELECT format('dead rows of %s', relname) COLLATE "default", format('%s, last vacuum %s', n_dead_tup,
 		coalesce(greatest(last_vacuum, last_autovacuum)::text, 'never')), n_dead_tup < 10000,
 	'Autovacuum does not get through: look for an old snapshot, or autovacuum being off.'
 FROM pg_stat_all_tables
 WHERE schemaname = 'baton' AND relname IN ('queue_definition', 'segment', 'queue_mark')
 UNION ALL
-SELECT 'changed rows of ' || relname, format('%s updated, %s deleted', n_tup_upd, n_tup_del), false,
+SELECT format('changed rows of %s', relname) COLLATE "default", format('%s updated, %s deleted', n_tup_upd, n_tup_del), false,
 	'Tables of the log are only ever appended to.  Somebody has changed rows by hand.'
 FROM pg_stat_all_tables
 WHERE schemaname = 'baton' AND relname ~ '^(message|event)_log' AND n_tup_upd + n_tup_del > 0

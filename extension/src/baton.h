@@ -15,6 +15,8 @@
 /* The queue was purged between a send and its commit. */
 #define BATON_ERR_PURGED MAKE_SQLSTATE('B', 'T', '0', '0', '3')
 
+#define BATON_VERSION "0.2.0"	/* as in baton.control */
+
 #define BATON_PRIORITIES 10		/* 0 .. 9, higher first */
 #define BATON_QUEUE_NAME_MAX 63 /* bytes */
 

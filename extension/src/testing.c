@@ -348,6 +348,36 @@ check_keys_of(Seen *seen, uint32 q)
 	}
 }
 
+static uint64
+histogram_total(const Histogram *histogram)
+{
+	uint64		total = 0;
+
+	for (int i = 0; i <= HISTOGRAM_BOUNDS; i++)
+		total += histogram->count[i];
+	return total;
+}
+
+/* What was delivered is held or has ended; more may have ended, of a life of the server before this one. */
+static void
+check_counters_of(uint32 q)
+{
+	const QueueCounters *c = &queues[q].counters;
+	uint64		ended = c->completed + c->failed + c->vanished + c->lease_expired + c->released;
+	uint64		held = 0;
+
+	for (uint32 i = 0; i < shared->window; i++)
+		held += slots[i].queue == q && (slots[i].flags & SLOT_DELIVERED) &&
+				(slots[i].state == SLOT_CLAIMED || slots[i].state == SLOT_SETTLING);
+	if (c->delivered > ended + held)
+		BROKEN("queue %u: " UINT64_FORMAT " were delivered, " UINT64_FORMAT
+			   " have ended, " UINT64_FORMAT " are held",
+			   q, c->delivered, ended, held);
+	if (histogram_total(&c->time_in_queue) != c->delivered ||
+		histogram_total(&c->time_in_work) != c->completed)
+		BROKEN("queue %u: the histograms don't have what was counted", q);
+}
+
 static void
 check_queue(uint32 q)
 {
@@ -363,6 +393,7 @@ check_queue(uint32 q)
 		see_heap(&seen, q, queue->timers, 2);
 		check_keys_of(&seen, q);
 		check_slots_of(&seen, q);
+		check_counters_of(q);
 	}
 	LWLockRelease(queue_lock(q));
 	pfree(seen.place);

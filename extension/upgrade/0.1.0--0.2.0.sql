@@ -11,7 +11,14 @@ ALTER TABLE @extschema@.queue_definition
 	ADD COLUMN purged_id bigint NOT NULL DEFAULT 0,
 	SET (autovacuum_vacuum_cost_delay = 0);
 
-DROP VIEW @extschema@.queue, @extschema@.message;
+/* The view lets go of the function, and stays, as others' views may depend on it. */
+CREATE OR REPLACE VIEW @extschema@.queue AS
+SELECT name, paused, max_attempts, max_crashes, backoff, backoff_max, lease, key_in_flight, created_at,
+	NULL::bigint AS depth, false AS exact, NULL::bigint AS ready, NULL::bigint AS delayed, NULL::bigint AS in_flight,
+	NULL::bigint AS blocked, false AS spilled, NULL::timestamptz AS oldest, NULL::bigint AS sent,
+	NULL::bigint AS delivered, NULL::bigint AS completed, NULL::bigint AS failed, NULL::bigint AS vanished,
+	NULL::bigint AS dead
+FROM @extschema@.queue_definition;
 DROP FUNCTION @extschema@._queues();
 DROP FUNCTION @extschema@.create_queue(text, integer, integer, interval, interval, interval, integer, boolean);
 DROP FUNCTION @extschema@.alter_queue(text, integer, integer, interval, interval, interval, integer);

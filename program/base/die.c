@@ -11,27 +11,90 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+
 const ExitCodeMeaning exit_codes[] = {
     {EXIT_OK, "done"},
     {EXIT_ERROR, "the server refused, or something failed on the way"},
     {EXIT_USAGE, "the command line is wrong"},
     {EXIT_CONNECTION, "no connection to PostgreSQL, or it was lost"},
-    {EXIT_NOTHING, "nothing there: receive found no message in time, down no server"},
+    {EXIT_NOTHING, "nothing there: receive found no message in time, message none with "
+                   "that id, down no "
+                   "server"},
     {EXIT_INPUT,
      "the input is bad: a line that can't be sent, a file that can't be read"},
     {EXIT_MISSING,
      "something is missing on this machine: PostgreSQL, the extension, a right"},
     {EXIT_STOPPED, "stopped before the work was done: what was left has been given back"},
+    {EXIT_UNWELL, "doctor found something that is wrong"},
     {EXIT_OK, NULL},
 };
 
 static void
-complain(const char *format, va_list args)
+complain_json(const Complaint *complaint)
+{
+	LogLine line;
+
+	log_begin(&line, LOG_ERROR, "error");
+	log_string(&line, "message", complaint->message);
+	log_string(&line, "sqlstate", complaint->sqlstate);
+	log_string(&line, "detail", complaint->detail);
+	log_string(&line, "hint", complaint->hint);
+	log_end(&line);
+}
+
+void
+complain(const Complaint *complaint)
 {
 	fflush(stdout);
-	fputs("baton: error: ", stderr);
-	vfprintf(stderr, format, args);
+	if (log_is_json())
+	{
+		complain_json(complaint);
+		return;
+	}
+	fprintf(stderr, "baton: error: %s", complaint->message);
+	if (complaint->sqlstate)
+		fprintf(stderr, " (%s)", complaint->sqlstate);
 	fputc('\n', stderr);
+	if (complaint->detail)
+		fprintf(stderr, "detail: %s\n", complaint->detail);
+	if (complaint->hint)
+		fprintf(stderr, "hint: %s\n", complaint->hint);
+}
+
+void
+say(const char *format, ...)
+{
+	va_list args;
+	char *message;
+
+	va_start(args, format);
+	message = mem_vformat(format, args);
+	va_end(args);
+	if (log_is_json())
+		log_message(LOG_ERROR, "said", "%s", message);
+	else
+		fprintf(stderr, "%s\n", message);
+	free(message);
+}
+
+static void
+vcomplain(const char *hint, const char *format, va_list args)
+{
+	char *message = mem_vformat(format, args);
+
+	complain(&(Complaint){.message = message, .hint = hint});
+	free(message);
+}
+
+void
+complain_of(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vcomplain(NULL, format, args);
+	va_end(args);
 }
 
 void
@@ -40,7 +103,7 @@ die(ExitCode code, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	complain(format, args);
+	vcomplain(NULL, format, args);
 	va_end(args);
 	exit(code);
 }
@@ -51,9 +114,8 @@ die_hint(ExitCode code, const char *hint, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	complain(format, args);
+	vcomplain(hint, format, args);
 	va_end(args);
-	fprintf(stderr, "hint: %s\n", hint);
 	exit(code);
 }
 

@@ -20,7 +20,8 @@ typedef enum ExitCode
 	EXIT_NOTHING = 4,
 	EXIT_INPUT = 5,
 	EXIT_MISSING = 6,
-	EXIT_STOPPED = 7
+	EXIT_STOPPED = 7,
+	EXIT_UNWELL = 8
 } ExitCode;
 
 typedef struct ExitCodeMeaning
@@ -39,6 +40,24 @@ extern void die(ExitCode code, const char *format, ...)
 /* The same, with a second line "hint: ...", for what the user can do. */
 extern void die_hint(ExitCode code, const char *hint, const char *format, ...)
     __attribute__((format(printf, 3, 4), noreturn));
+
+/*
+ * What went wrong, in the words of who knows it; what is NULL is left out.  "baton: error: ..." and lines for detail and hint
+ * on standard error, or a line of the log where that is JSON.
+ */
+typedef struct Complaint
+{
+	const char *message;
+	const char *sqlstate;
+	const char *detail;
+	const char *hint;
+} Complaint;
+
+extern void complain(const Complaint *complaint);
+extern void complain_of(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A line for people on standard error, or one of the log where that is JSON. */
+extern void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* As malloc and the rest, but never NULL: no memory is the end. */
 extern void *mem_alloc(size_t size); /* zeroed */

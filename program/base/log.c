@@ -14,9 +14,10 @@
 #include "base/die.h"
 
 static LogLevel lowest = LOG_WARNING;
+static bool json = false;
 
-void
-log_setup(bool verbose, bool quiet)
+bool
+log_setup(bool verbose, bool quiet, const char *format)
 {
 	if (verbose)
 		lowest = LOG_DEBUG;
@@ -24,6 +25,14 @@ log_setup(bool verbose, bool quiet)
 		lowest = LOG_ERROR;
 	else
 		lowest = isatty(STDERR_FILENO) ? LOG_WARNING : LOG_INFO;
+	json = format != NULL && strcmp(format, "json") == 0;
+	return json || format == NULL || strcmp(format, "text") == 0;
+}
+
+bool
+log_is_json(void)
+{
+	return json;
 }
 
 bool
@@ -42,7 +51,16 @@ log_begin(LogLine *line, LogLevel level, const char *event)
 	if (!line->shown)
 		return;
 	clock_stamp(stamp);
-	text_addf(&line->text, "%s %s event=%s", stamp, names[level], event);
+	text_addf(&line->text,
+	          json ? "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\""
+	               : "%s %s event=%s",
+	          stamp, names[level], event);
+}
+
+static void
+add_key(LogLine *line, const char *key)
+{
+	text_addf(&line->text, json ? ",\"%s\":" : " %s=", key);
 }
 
 /* A value needs quotes unless it is one plain word. */
@@ -60,20 +78,26 @@ needs_quotes(const char *value)
 void
 log_string(LogLine *line, const char *key, const char *value)
 {
+	Text clean = {0};
+
 	if (!line->shown || value == NULL)
 		return;
-	text_addf(&line->text, " %s=", key);
-	if (needs_quotes(value))
-		text_add_json(&line->text, value);
+	text_add_clean(&clean, value, strlen(value));
+	add_key(line, key);
+	if (json || needs_quotes(text_str(&clean)))
+		text_add_json(&line->text, text_str(&clean));
 	else
-		text_add(&line->text, value);
+		text_add(&line->text, text_str(&clean));
+	text_free(&clean);
 }
 
 void
 log_number(LogLine *line, const char *key, int64_t value)
 {
-	if (line->shown)
-		text_addf(&line->text, " %s=%" PRId64, key, value);
+	if (!line->shown)
+		return;
+	add_key(line, key);
+	text_addf(&line->text, "%" PRId64, value);
 }
 
 void
@@ -81,7 +105,7 @@ log_end(LogLine *line)
 {
 	if (!line->shown)
 		return;
-	text_add_char(&line->text, '\n');
+	text_add(&line->text, json ? "}\n" : "\n");
 	/* Nowhere to say that the log can't be written. */
 	if (write(STDERR_FILENO, line->text.data, line->text.length) < 0)
 		line->shown = false;

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "base/die.h"
+
 #define HELP_COLUMN 28
 
 typedef struct Parse
@@ -54,6 +56,13 @@ in_range(const Option *option, double value, Text *error)
 	return false;
 }
 
+static void
+add_value(OptionValues *values, const char *word)
+{
+	values->value = mem_resize(values->value, sizeof(char *) * (values->count + 1));
+	values->value[values->count++] = word;
+}
+
 static bool
 set_value(const Option *option, const char *word, Text *error)
 {
@@ -64,6 +73,9 @@ set_value(const Option *option, const char *word, Text *error)
 			return true;
 		case OPTION_STRING:
 			*(const char **) option->target = word;
+			return true;
+		case OPTION_EACH:
+			add_value(option->target, word);
 			return true;
 		case OPTION_COUNT:
 			if (text_to_int(word, (int *) option->target))

@@ -18,9 +18,17 @@ typedef enum OptionType
 {
 	OPTION_FLAG,   /* target: bool */
 	OPTION_STRING, /* target: const char * */
+	OPTION_EACH,   /* may be given again and again; target: OptionValues */
 	OPTION_COUNT,  /* target: int; least ... most */
 	OPTION_SECONDS /* target: double; least ... most */
 } OptionType;
+
+/* In the order in which they were given. */
+typedef struct OptionValues
+{
+	const char **value;
+	int count;
+} OptionValues;
 
 typedef struct Option
 {

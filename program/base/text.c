@@ -166,6 +166,44 @@ text_add_clean(Text *text, const char *bytes, size_t length)
 	}
 }
 
+/* C0, DEL and C1: what terminals take for commands. */
+static bool
+is_control(const char *p, size_t length)
+{
+	unsigned char first = *p;
+
+	if (length == 1)
+		return first < 0x20 || first == 0x7F;
+	return first == 0xC2 && (unsigned char) p[1] < 0xA0;
+}
+
+void
+text_add_line(Text *text, const char *string, size_t most)
+{
+	size_t left = strlen(string);
+	size_t shown = 0;
+
+	while (left > 0)
+	{
+		size_t n = text_character(string, left);
+
+		if (most > 0 && shown++ == most)
+		{
+			text_add(text, "...");
+			return;
+		}
+		if (n == 0)
+			text_add(text, REPLACEMENT);
+		else if (is_control(string, n))
+			text_add_char(text, ' ');
+		else
+			text_add_bytes(text, string, n);
+		n = n ? n : 1;
+		string += n;
+		left -= n;
+	}
+}
+
 void
 text_add_json(Text *text, const char *string)
 {

@@ -41,6 +41,12 @@ extern char *text_take(Text *text);
  */
 extern void text_add_clean(Text *text, const char *bytes, size_t length);
 
+/*
+ * Adds a string as part of one line on a terminal, at most so many characters (0: no bound), then "...".  What
+ * is not printable becomes a space, so that no value can move the cursor.
+ */
+extern void text_add_line(Text *text, const char *string, size_t most);
+
 /* Adds the string in double quotes as JSON writes it; it must be valid UTF-8. */
 extern void text_add_json(Text *text, const char *string);
 

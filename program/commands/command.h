@@ -35,6 +35,7 @@ extern const Command command_queue;
 extern const Command command_queue_create;
 extern const Command command_queue_alter;
 extern const Command command_queue_drop;
+extern const Command command_queue_purge;
 extern const Command command_queue_pause;
 extern const Command command_queue_resume;
 extern const Command command_send;
@@ -47,9 +48,14 @@ extern const Command command_serve;
 extern const Command command_token_create;
 extern const Command command_token_list;
 extern const Command command_token_revoke;
+extern const Command command_metrics;
+extern const Command command_message;
+extern const Command command_log;
+extern const Command command_top;
+extern const Command command_doctor;
 extern const Command command_help;
 
-/* Options every command has (help, version, -v, -q), and -d for those that connect. */
+/* Options every command has (help, version, -v, -q, --log-format), and -d for those that connect. */
 extern const Option common_options[];
 extern const Option connecting_options[];
 
@@ -58,6 +64,7 @@ extern bool want_help;
 extern bool want_version;
 extern bool want_verbose;
 extern bool want_quiet;
+extern const char *want_log_format;
 
 /*
  * The command whose name the first words are; *words says how many of them
@@ -68,6 +75,10 @@ extern const Command *command_find(int argc, char **argv, int *words);
 /* Help for all, or for one, on standard output. */
 extern void help_all(void);
 extern void help_command(const Command *command);
+
+/* All of it as the source of a manual page. */
+extern void help_man(void);
+extern const char help_connecting[]; /* which database is used, in words */
 
 /* The command line is wrong: says so and where help is; ends with EXIT_USAGE. */
 extern void usage_error(const Command *command, const char *format, ...)

@@ -30,7 +30,7 @@ run_down(int argc, char **argv)
 	(void) argc, (void) argv;
 	if (holder == 0)
 	{
-		fprintf(stderr, "baton: no server runs in %s\n", cluster.directory);
+		say("baton: no server runs in %s", cluster.directory);
 		return EXIT_NOTHING;
 	}
 	if (kill(holder, SIGTERM) != 0)

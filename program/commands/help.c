@@ -13,6 +13,7 @@
 
 static bool markdown;
 static bool routes_wanted;
+static bool man;
 
 static const Option *
 shared_options(const Command *command)
@@ -22,7 +23,7 @@ shared_options(const Command *command)
 
 /* ---- for a terminal ---- */
 
-static const char connecting[] =
+const char help_connecting[] =
     "Which database: -d, else libpq's environment (PGHOST, PGDATABASE, PGSERVICE, ...,\n"
     "pg_service.conf, .pgpass), else the server \"baton up\" runs in its default "
     "directory.\n";
@@ -46,7 +47,7 @@ help_all(void)
 		printf("  %-16s %s\n", (*c)->name, (*c)->summary);
 	puts("\nOptions of all commands:");
 	print_options(connecting_options);
-	printf("\n%s\nExit codes:\n", connecting);
+	printf("\n%s\nExit codes:\n", help_connecting);
 	for (const ExitCodeMeaning *e = exit_codes; e->meaning; e++)
 		printf("  %d  %s\n", e->code, e->meaning);
 	puts("\n\"baton help COMMAND\" has options and examples.");
@@ -79,16 +80,16 @@ usage_error(const Command *command, const char *format, ...)
 {
 	va_list args;
 	char *message;
+	char *hint;
 
 	va_start(args, format);
 	message = mem_vformat(format, args);
 	va_end(args);
-	if (command)
-		fprintf(stderr, "baton: error: %s\nhint: Try \"baton %s --help\".\n", message,
-		        command->name);
-	else
-		fprintf(stderr, "baton: error: %s\nhint: Try \"baton help\".\n", message);
+	hint = command ? mem_format("Try \"baton %s --help\".", command->name)
+	               : mem_copy("Try \"baton help\".");
+	complain(&(Complaint){.message = message, .hint = hint});
 	free(message);
+	free(hint);
 	exit(EXIT_USAGE);
 }
 
@@ -138,7 +139,7 @@ markdown_all(void)
 		printf("| `%s` | %s |\n", (*c)->name, (*c)->summary);
 	printf("\n## Options of all commands\n\n");
 	markdown_options(connecting_options);
-	printf("%s\n## Exit codes\n\n| code | |\n|---|---|\n", connecting);
+	printf("%s\n## Exit codes\n\n| code | |\n|---|---|\n", help_connecting);
 	for (const ExitCodeMeaning *e = exit_codes; e->meaning; e++)
 		printf("| %d | %s |\n", e->code, e->meaning);
 	putchar('\n');
@@ -158,6 +159,8 @@ run_help(int argc, char **argv)
 		markdown_all();
 	else if (routes_wanted)
 		routes_print();
+	else if (man)
+		help_man();
 	else if (argc == 0)
 		help_all();
 	else if (command && words == argc)
@@ -173,6 +176,8 @@ static const Option options[] = {
      "all of it, as docs/cli.md has it"},
     {"routes", 0, OPTION_FLAG, NULL, &routes_wanted, 0, 0,
      "the HTTP API's routes: method, path, scope, parameters, summary"},
+    {"man", 0, OPTION_FLAG, NULL, &man, 0, 0,
+     "all of it, as the source of a manual page"},
     {0},
 };
 

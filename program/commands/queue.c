@@ -24,6 +24,7 @@ static struct
 	const char *backoff_max;
 	const char *lease;
 	const char *key_in_flight;
+	const char *retention;
 	bool lenient;
 	bool json;
 } asked;
@@ -40,6 +41,7 @@ static const struct
     {"backoff_max", "interval", &asked.backoff_max},
     {"lease", "interval", &asked.lease},
     {"key_in_flight", "int", &asked.key_in_flight},
+    {"retention", "interval", &asked.retention},
 };
 
 #define POLICY_SIZE ((int) (sizeof(policy) / sizeof(policy[0])))
@@ -85,9 +87,17 @@ static const struct
 	     0,                                                                              \
 	     0,                                                                              \
 	     "how long a claim lasts unless renewed: '30 s', '5 min'"},                      \
+	    {"key-in-flight",                                                                \
+	     0,                                                                              \
+	     OPTION_STRING,                                                                  \
+	     "N",                                                                            \
+	     &asked.key_in_flight,                                                           \
+	     0,                                                                              \
+	     0,                                                                              \
+	     "messages of one key in work at a time"},                                       \
 	{                                                                                    \
-		"key-in-flight", 0, OPTION_STRING, "N", &asked.key_in_flight, 0, 0,              \
-		    "messages of one key in work at a time"                                      \
+		"retention", 0, OPTION_STRING, "TIME", &asked.retention, 0, 0,                   \
+		    "how long finished messages stay readable: '7 days', '0'"                    \
 	}
 
 /* ---- one statement for each ---- */
@@ -141,6 +151,14 @@ run_drop(int argc, char **argv)
 }
 
 static int
+run_purge(int argc, char **argv)
+{
+	(void) argc;
+	call("purge_queue", argv[0], NULL);
+	return EXIT_OK;
+}
+
+static int
 run_pause(int argc, char **argv)
 {
 	(void) argc;
@@ -159,7 +177,8 @@ run_resume(int argc, char **argv)
 /* ---- the list ---- */
 
 static const char list_table[] =
-    "select name as queue, case when paused then 'paused' else '' end as state, ready, "
+    "select name as queue, case when paused then 'paused' else '' end as state, depth, "
+    "ready, "
     "delayed, "
     "in_flight, coalesce(date_trunc('second', now() - oldest)::text, '') as oldest, "
     "sent, "
@@ -184,7 +203,7 @@ run_list(int argc, char **argv)
 	else if (PQntuples(list) > 0)
 		print_table(list);
 	else if (!want_quiet)
-		fputs("no queues yet: baton queue create NAME\n", stderr);
+		say("no queues yet: baton queue create NAME");
 	print_flush();
 	PQclear(list);
 	PQfinish(conn);
@@ -227,6 +246,7 @@ static const char *const create_examples[] = {
 static const char *const alter_examples[] = {"baton queue alter mail --max-attempts 3",
                                              NULL};
 static const char *const drop_examples[] = {"baton queue drop mail", NULL};
+static const char *const purge_examples[] = {"baton queue purge mail", NULL};
 static const char *const pause_examples[] = {"baton queue pause mail", NULL};
 static const char *const resume_examples[] = {"baton queue resume mail", NULL};
 
@@ -278,6 +298,17 @@ const Command command_queue_drop = {
     .examples = drop_examples,
     .connects = true,
     .run = run_drop,
+};
+
+const Command command_queue_purge = {
+    .name = "queue purge",
+    .arguments = "NAME",
+    .least = 1,
+    .most = 1,
+    .summary = "give up all messages of a queue that nobody holds, however many",
+    .examples = purge_examples,
+    .connects = true,
+    .run = run_purge,
 };
 
 const Command command_queue_pause = {

@@ -25,6 +25,7 @@ static struct
 	const char *lease;
 	bool complete;
 	bool payload;
+	bool json;
 } asked = {.max = 1};
 
 /* Column 0 is what is printed, column 1 the receipt. */
@@ -79,11 +80,14 @@ complete_all(PGconn *conn, const PGresult *messages)
 static int
 run_receive(int argc, char **argv)
 {
-	PGconn *conn = connection_open("baton receive");
+	PGconn *conn;
 	PGresult *messages;
 	int count;
 
 	(void) argc;
+	if (asked.json && asked.payload)
+		usage_error(&command_receive, "both --json and --payload are given");
+	conn = connection_open("baton receive");
 	messages = take_in_time(conn, argv[0]);
 	count = PQntuples(messages);
 	print_lines(messages);
@@ -105,6 +109,8 @@ static const Option options[] = {
      "how long the claim lasts, in place of the queue's lease"},
     {"payload", 0, OPTION_FLAG, NULL, &asked.payload, 0, 0,
      "print only the payload, not the whole message"},
+    {"json", 0, OPTION_FLAG, NULL, &asked.json, 0, 0,
+     "print the whole message as JSON, which is what it does anyway"},
     {0},
 };
 

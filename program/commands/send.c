@@ -30,6 +30,8 @@ static struct
 {
 	const char *file;
 	const char *headers;
+	OptionValues header; /* NAME=VALUE each */
+	char *header_object; /* the same as JSON; NULL: none */
 	const char *priority;
 	const char *delay;
 	const char *deliver_at;
@@ -38,6 +40,7 @@ static struct
 	int batch;
 	bool atomic;
 	bool text;
+	bool json;
 } asked = {.batch = 500};
 
 typedef struct Line
@@ -63,8 +66,12 @@ typedef struct Sending
 
 /* ---- statements ---- */
 
+#define HEADERS                                                                          \
+	"case when $9::jsonb is null then $3::jsonb else coalesce($3::jsonb, '{}') || "      \
+	"$9::jsonb end"
+
 static const char send_one[] =
-    "select baton.send($1, $2::jsonb, headers => $3::jsonb, priority => "
+    "select baton.send($1, $2::jsonb, headers => " HEADERS ", priority => "
     "coalesce($4::int, 0), "
     "delay => $5::interval, deliver_at => $6::timestamptz, expires_in => $7::interval, "
     "key => $8)";
@@ -72,7 +79,8 @@ static const char send_one[] =
 /* Each option is one value for all messages of the batch: an array of one. */
 static const char send_many[] =
     "select from baton.send_batch($1, $2::jsonb[], "
-    "headers => case when $3::jsonb is not null then array[$3] end, "
+    "headers => case when coalesce($3::jsonb, $9::jsonb) is not null then array[" HEADERS
+    "] end, "
     "priority => case when $4::int is not null then array[$4] end, "
     "delay => case when $5::interval is not null then array[$5] end, "
     "deliver_at => case when $6::timestamptz is not null then array[$6] end, "
@@ -82,9 +90,9 @@ static const char send_many[] =
 static PGresult *
 send_by(PGconn *conn, const char *sql, const char *queue, const char *payloads)
 {
-	return query_try(conn,
-	                 QUERY(sql, queue, payloads, asked.headers, asked.priority,
-	                       asked.delay, asked.deliver_at, asked.expires_in, asked.key));
+	return query_try(conn, QUERY(sql, queue, payloads, asked.headers, asked.priority,
+	                             asked.delay, asked.deliver_at, asked.expires_in,
+	                             asked.key, asked.header_object));
 }
 
 /* A payload as it was typed or read: JSON, or with --text a string to be made JSON. */
@@ -127,9 +135,9 @@ static void
 say_what_was_sent(const Sending *s)
 {
 	if (asked.atomic || s->sent == 0)
-		fputs("Nothing was sent.\n", stderr);
+		say("Nothing was sent.");
 	else
-		fprintf(stderr, "The %ld messages of the batches before were sent.\n", s->sent);
+		say("The %ld messages of the batches before were sent.", s->sent);
 }
 
 /* Line NULL: what was refused is the command itself (no such queue, a bad option). */
@@ -142,7 +150,7 @@ refuse(const Sending *s, const Line *line, const PGresult *error)
 		fputc('\n', stderr);
 	if (line)
 	{
-		fprintf(stderr, "baton: line %ld can't be sent\n", line->number);
+		say("baton: line %ld can't be sent", line->number);
 		code = code == EXIT_ERROR ? EXIT_INPUT : code;
 	}
 	query_complain(s->conn, error);
@@ -231,8 +239,7 @@ add_line(Sending *s, const char *line, size_t length)
 		return;
 	if (!asked.text && memchr(line, '\0', length))
 	{
-		fprintf(stderr, "baton: error: line %ld can't be sent: it has a zero byte\n",
-		        s->number);
+		complain_of("line %ld can't be sent: it has a zero byte", s->number);
 		say_what_was_sent(s);
 		exit(EXIT_INPUT);
 	}
@@ -265,8 +272,7 @@ read_lines(Sending *s, Lines *lines)
 				flush_batch(s);
 				return;
 			case LINES_FAILED:
-				fprintf(stderr, "baton: error: could not read: %s\n",
-				        strerror(lines->error));
+				complain_of("could not read: %s", strerror(lines->error));
 				say_what_was_sent(s);
 				exit(EXIT_INPUT);
 		}
@@ -304,7 +310,7 @@ send_lines(const char *queue, const char *path)
 		query_command(s.conn, "commit");
 	show_progress(&s, true);
 	if (!want_quiet)
-		printf("%ld sent\n", s.sent);
+		printf(asked.json ? "{\"sent\": %ld}\n" : "%ld sent\n", s.sent);
 	print_flush();
 	PQfinish(s.conn);
 	free(s.lines);
@@ -325,7 +331,7 @@ send_single(const char *queue, const char *bytes)
 		return query_exit_code(conn);
 	}
 	if (!want_quiet)
-		print_lines(result);
+		printf(asked.json ? "{\"id\": %s}\n" : "%s\n", PQgetvalue(result, 0, 0));
 	print_flush();
 	PQclear(result);
 	PQfinish(conn);
@@ -333,10 +339,42 @@ send_single(const char *queue, const char *bytes)
 	return EXIT_OK;
 }
 
+/* {"NAME": "VALUE", ...}; the same name again: the last one counts. */
+static char *
+make_header_object(const OptionValues *headers)
+{
+	Text object = {0};
+
+	for (int i = 0; i < headers->count; i++)
+	{
+		const char *equals = strchr(headers->value[i], '=');
+		Text name = {0};
+		Text value = {0};
+
+		if (equals == NULL || equals == headers->value[i])
+			usage_error(&command_send, "--header takes NAME=VALUE, not \"%s\"",
+			            headers->value[i]);
+		text_add_clean(&name, headers->value[i], equals - headers->value[i]);
+		text_add_clean(&value, equals + 1, strlen(equals + 1));
+		text_add(&object, i == 0 ? "{" : ", ");
+		text_add_json(&object, text_str(&name));
+		text_add(&object, ": ");
+		text_add_json(&object, text_str(&value));
+		text_free(&name);
+		text_free(&value);
+	}
+	if (headers->count == 0)
+		return NULL;
+	text_add_char(&object, '}');
+	return text_take(&object);
+}
+
 static int
 run_send(int argc, char **argv)
 {
 	const char *payload = argc > 1 ? argv[1] : NULL;
+
+	asked.header_object = make_header_object(&asked.header);
 
 	if (asked.file && payload)
 		usage_error(&command_send, "both a payload and --file are given");
@@ -358,7 +396,9 @@ static const Option options[] = {
     {"atomic", 0, OPTION_FLAG, NULL, &asked.atomic, 0, 0,
      "all lines in one transaction: all are sent, or none"},
     {"headers", 0, OPTION_STRING, "JSON", &asked.headers, 0, 0,
-     "headers, for each message"},
+     "headers, an object, for each message"},
+    {"header", 'H', OPTION_EACH, "NAME=VALUE", &asked.header, 0, 0,
+     "one more header; may be given again"},
     {"priority", 0, OPTION_STRING, "0-9", &asked.priority, 0, 0,
      "higher comes first (0)"},
     {"delay", 0, OPTION_STRING, "TIME", &asked.delay, 0, 0,
@@ -369,6 +409,8 @@ static const Option options[] = {
      "of no use any more after this time"},
     {"key", 'k', OPTION_STRING, "KEY", &asked.key, 0, 0,
      "messages of one key are worked in order"},
+    {"json", 0, OPTION_FLAG, NULL, &asked.json, 0, 0,
+     "print {\"id\": N}, or for lines {\"sent\": N}"},
     {0},
 };
 
@@ -377,6 +419,7 @@ static const char *const examples[] = {
     "baton send mail --file orders.jsonl --atomic",
     "find /srv/scans -name '*.pdf' | baton send scans - --text",
     "tail -f access.log | baton send hits - --text",
+    "baton send mail '{}' --header traceparent=\"$TRACEPARENT\"",
     NULL,
 };
 

@@ -10,27 +10,39 @@
 #include "pg/connection.h"
 
 const Command *const commands[] = {
-    &command_up,          &command_down,
-    &command_queue,       &command_queue_create,
-    &command_queue_alter, &command_queue_drop,
-    &command_queue_pause, &command_queue_resume,
-    &command_send,        &command_receive,
-    &command_complete,    &command_fail,
-    &command_release,     &command_work,
-    &command_serve,       &command_token_create,
-    &command_token_list,  &command_token_revoke,
-    &command_help,        NULL,
+    &command_up,           &command_down,
+    &command_queue,        &command_queue_create,
+    &command_queue_alter,  &command_queue_drop,
+    &command_queue_purge,  &command_queue_pause,
+    &command_queue_resume, &command_send,
+    &command_receive,      &command_complete,
+    &command_fail,         &command_release,
+    &command_work,         &command_message,
+    &command_log,          &command_top,
+    &command_doctor,       &command_metrics,
+    &command_serve,        &command_token_create,
+    &command_token_list,   &command_token_revoke,
+    &command_help,         NULL,
 };
 
 bool want_help;
 bool want_version;
 bool want_verbose;
 bool want_quiet;
+const char *want_log_format;
 
 #define COMMON_OPTIONS                                                                   \
 	{"verbose",     'v', OPTION_FLAG, NULL,                                              \
 	 &want_verbose, 0,   0,           "say what happens, line by line"},                 \
 	    {"quiet", 'q', OPTION_FLAG, NULL, &want_quiet, 0, 0, "say nothing but errors"},  \
+	    {"log-format",                                                                   \
+	     0,                                                                              \
+	     OPTION_STRING,                                                                  \
+	     "FORMAT",                                                                       \
+	     &want_log_format,                                                               \
+	     0,                                                                              \
+	     0,                                                                              \
+	     "of what is said on standard error while it works: text, json"},                \
 	    {"help", 'h', OPTION_FLAG, NULL, &want_help, 0, 0, "this help"},                 \
 	{                                                                                    \
 		"version", 'V', OPTION_FLAG, NULL, &want_version, 0, 0, "the program's version"  \

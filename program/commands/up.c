@@ -31,6 +31,7 @@ static struct
 	const char *http;
 	int port;
 	bool background;
+	bool json;
 } asked;
 
 /* Where the HTTP server listens if nothing is said; if that is taken, anywhere. */
@@ -166,6 +167,47 @@ say_how_to_connect(const Cluster *cluster, const char *conninfo, const char *htt
 	free(usual);
 }
 
+/* version NULL: of a server that was running already. */
+static void
+say_json(const Up *up, const char *conninfo, const char *http, const char *version)
+{
+	Text line = {0};
+
+	text_add(&line, "{\"directory\": ");
+	text_add_json(&line, up->cluster.directory);
+	text_add(&line, ", \"conninfo\": ");
+	text_add_json(&line, conninfo);
+	if (http)
+	{
+		text_add(&line, ", \"http\": ");
+		text_add_json(&line, http);
+	}
+	if (version)
+	{
+		text_add(&line, ", \"postgresql\": ");
+		text_add_json(&line, up->installation.version);
+		text_add(&line, ", \"baton\": ");
+		text_add_json(&line, version);
+	}
+	printf("%s}\n", text_str(&line));
+	text_free(&line);
+}
+
+static void
+say_ready(const Up *up, const char *conninfo, const char *version)
+{
+	if (asked.json)
+	{
+		say_json(up, conninfo, up->http_says, version);
+		return;
+	}
+	printf("PostgreSQL %s with baton %s runs in %s\n", up->installation.version, version,
+	       up->cluster.directory);
+	say_how_to_connect(&up->cluster, conninfo, up->http_says);
+	if (up->report < 0)
+		puts("Ctrl-C stops it; started again it goes on with what it has.");
+}
+
 /* In the background nobody looks at the terminal any more: on to a file. */
 static void
 leave_terminal(Up *up)
@@ -200,11 +242,7 @@ server_ready(void *arg)
 	cluster_announce(&up->cluster, conninfo);
 	if (!up->reported)
 	{
-		printf("PostgreSQL %s with baton %s runs in %s\n", up->installation.version,
-		       version, up->cluster.directory);
-		say_how_to_connect(&up->cluster, conninfo, up->http_says);
-		if (up->report < 0)
-			puts("Ctrl-C stops it; started again it goes on with what it has.");
+		say_ready(up, conninfo, version);
 		fflush(stdout);
 		if (up->report >= 0)
 			leave_terminal(up);
@@ -255,8 +293,9 @@ go_to_background(void)
 
 /* Another process has the lock: for --background as good as done, once it is ready. */
 static int
-already_running(const Cluster *cluster)
+already_running(const Up *up)
 {
+	const Cluster *cluster = &up->cluster;
 	char *conninfo = NULL;
 	char *http;
 
@@ -271,10 +310,15 @@ already_running(const Cluster *cluster)
 	}
 	if (conninfo == NULL)
 		die(EXIT_ERROR, "the one that was starting in %s has ended", cluster->directory);
-	printf("Runs already in %s (process %d)\n", cluster->directory,
-	       (int) cluster_holder(cluster));
 	http = cluster_announced_http(cluster);
-	say_how_to_connect(cluster, conninfo, http);
+	if (asked.json)
+		say_json(up, conninfo, http, NULL);
+	else
+	{
+		printf("Runs already in %s (process %d)\n", cluster->directory,
+		       (int) cluster_holder(cluster));
+		say_how_to_connect(cluster, conninfo, http);
+	}
 	free(http);
 	free(conninfo);
 	return EXIT_OK;
@@ -294,11 +338,11 @@ run_up(int argc, char **argv)
 	up.installation = installation_find(asked.bindir, cluster_major(&up.cluster));
 	cluster_make_directory(&up.cluster);
 	if (cluster_holder(&up.cluster) != 0)
-		return already_running(&up.cluster);
+		return already_running(&up);
 	if (asked.background)
 		up.report = go_to_background();
 	if (!cluster_lock(&up.cluster))
-		return already_running(&up.cluster);
+		return already_running(&up);
 	cluster_make(&up.cluster, &up.installation);
 	server_supervise(&up.cluster, &up.installation,
 	                 &(ServerCalls){.ready = server_ready,
@@ -323,6 +367,8 @@ static const Option options[] = {
      "PostgreSQL's programs, else by $PG_CONFIG, else Debian's newest"},
     {"socket", 0, OPTION_STRING, "DIR", &asked.socket, 0, 0,
      "directory of the Unix socket (DIR/socket)"},
+    {"json", 0, OPTION_FLAG, NULL, &asked.json, 0, 0,
+     "say how to connect as an object: directory, conninfo, versions"},
     {0},
 };
 

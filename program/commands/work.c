@@ -19,6 +19,7 @@ static struct
 	double grace;
 	bool detached;
 	bool text;
+	bool json;
 } asked = {.concurrency = 1, .most_output = 65536, .grace = 30};
 
 static int
@@ -44,7 +45,11 @@ run_work(int argc, char **argv)
 	if (!asked.shell && argc == 1)
 		usage_error(&command_work, "a command is missing: --exec COMMAND, or -- PROGRAM");
 	code = worker_run(&options, &totals);
-	if (!want_quiet && isatty(STDOUT_FILENO))
+	if (asked.json)
+		printf(
+		    "{\"completed\": %ld, \"failed\": %ld, \"released\": %ld, \"lost\": %ld}\n",
+		    totals.completed, totals.failed, totals.released, totals.lost);
+	else if (!want_quiet && isatty(STDOUT_FILENO))
 		printf("%ld completed, %ld failed, %ld released, %ld lost\n", totals.completed,
 		       totals.failed, totals.released, totals.lost);
 	return code;
@@ -65,6 +70,8 @@ static const Option options[] = {
      "of a command's standard output kept as the result (65536)"},
     {"lease", 0, OPTION_STRING, "TIME", &asked.lease, 0, 0,
      "of the claims, renewed while the command runs (the queue's)"},
+    {"json", 0, OPTION_FLAG, NULL, &asked.json, 0, 0,
+     "print at the end what became of the messages, as an object"},
     {"detached", 0, OPTION_FLAG, NULL, &asked.detached, 0, 0,
      "behind a pooler in transaction mode: claims that last until their lease ends"},
     {0},
@@ -87,8 +94,9 @@ const Command command_work = {
     .description =
         "The payload is on the command's standard input, JSON on one line; BATON_QUEUE,\n"
         "BATON_MESSAGE_ID, BATON_ATTEMPT, BATON_KEY, BATON_PRIORITY, BATON_SENT_AT and\n"
-        "BATON_HEADERS are in its environment. Exit status 0: the message is completed, "
-        "and\n"
+        "BATON_HEADERS (JSON) are in its environment, and of the headers traceparent,\n"
+        "tracestate and baggage as TRACEPARENT and so on. Exit status 0: the message is "
+        "completed, and\n"
         "what the command wrote is its result: JSON as it is, other text as {\"output\": "
         "\"...\"}.\n"
         "Anything else: it has failed, with the tail of standard error, and is tried "

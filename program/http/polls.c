@@ -4,6 +4,7 @@
  */
 #include "http/polls.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -141,8 +142,9 @@ static bool
 client_gone(const Poll *poll)
 {
 	char byte;
+	ssize_t got = recv(poll->request->client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
-	return recv(poll->request->client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+	return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
 }
 
 static void

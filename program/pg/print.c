@@ -5,8 +5,8 @@
 #include "pg/print.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/die.h"
@@ -19,38 +19,53 @@
 #define NUMERIC_OID 1700
 #define MAX_COLUMNS 64
 
-static bool
-is_number(Oid type)
+bool
+print_is_number(Oid type)
 {
 	return type == INT8_OID || type == INT2_OID || type == INT4_OID ||
 	       type == FLOAT8_OID || type == NUMERIC_OID;
 }
 
+/* A value as a part of one line. */
+static char *
+cell_of(const PGresult *result, int row, int column)
+{
+	Text cell = {0};
+
+	text_add_line(&cell,
+	              row < 0 ? PQfname(result, column) : PQgetvalue(result, row, column), 0);
+	return text_take(&cell);
+}
+
+/* Row -1 is the head. */
 static size_t
 column_width(const PGresult *result, int column)
 {
-	size_t width = text_width(PQfname(result, column));
+	size_t width = 0;
 
-	for (int row = 0; row < PQntuples(result); row++)
+	for (int row = -1; row < PQntuples(result); row++)
 	{
-		size_t w = text_width(PQgetvalue(result, row, column));
+		char *cell = cell_of(result, row, column);
+		size_t w = text_width(cell);
 
-		if (w > width)
-			width = w;
+		width = w > width ? w : width;
+		free(cell);
 	}
 	return width;
 }
 
 static void
-print_cell(const char *value, size_t width, bool right, bool last)
+print_cell(const PGresult *result, int row, int column, size_t width, bool last)
 {
-	int padding = (int) (width - text_width(value));
+	char *cell = cell_of(result, row, column);
+	int padding = (int) (width - text_width(cell));
 
-	if (right)
-		printf("%*s%s", padding, "", value);
+	if (print_is_number(PQftype(result, column)))
+		printf("%*s%s", padding, "", cell);
 	else
-		printf("%s%*s", value, last ? 0 : padding, "");
+		printf("%s%*s", cell, last ? 0 : padding, "");
 	fputs(last ? "\n" : "  ", stdout);
+	free(cell);
 }
 
 void
@@ -63,8 +78,7 @@ print_table(const PGresult *result)
 		widths[c] = column_width(result, c);
 	for (int row = -1; row < PQntuples(result); row++)
 		for (int c = 0; c < columns; c++)
-			print_cell(row < 0 ? PQfname(result, c) : PQgetvalue(result, row, c),
-			           widths[c], is_number(PQftype(result, c)), c == columns - 1);
+			print_cell(result, row, c, widths[c], c == columns - 1);
 }
 
 void

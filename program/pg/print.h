@@ -5,7 +5,13 @@
 #ifndef PG_PRINT_H
 #define PG_PRINT_H
 
+#include <stdbool.h>
 #include <libpq-fe.h>
+
+#define BOOL_OID 16
+
+/* Whether a column of this type holds numbers. */
+extern bool print_is_number(Oid type);
 
 /* Aligned columns with a head line; numbers to the right. */
 extern void print_table(const PGresult *result);

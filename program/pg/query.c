@@ -4,7 +4,6 @@
  */
 #include "pg/query.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,23 +89,15 @@ void
 query_complain(const PGconn *conn, const PGresult *result)
 {
 	const char *message = query_message(result);
-	const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
-	const char *hint = hint_for(result);
+	char *lost = *message ? NULL : connection_error(conn);
 
-	fflush(stdout);
-	if (*message)
-		fprintf(stderr, "baton: error: %s (%s)\n", message, query_sqlstate(result));
-	else
-	{
-		char *error = connection_error(conn);
-
-		fprintf(stderr, "baton: error: %s\n", error);
-		free(error);
-	}
-	if (detail)
-		fprintf(stderr, "detail: %s\n", detail);
-	if (hint)
-		fprintf(stderr, "hint: %s\n", hint);
+	complain(&(Complaint){
+	    .message = lost ? lost : message,
+	    .sqlstate = lost ? NULL : query_sqlstate(result),
+	    .detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL),
+	    .hint = hint_for(result),
+	});
+	free(lost);
 }
 
 ExitCode

@@ -15,7 +15,7 @@ is($code, 0, 'help');
 my ($list) = $out =~ /^Commands:\n(.*?)\n\n/ms;
 my @commands = $list =~ /^  (\w+(?: \w+)?)  +\S/mg;
 cmp_ok(scalar(@commands), '>', 10, 'it lists the commands');
-foreach my $n (0 .. 7) { like($out, qr/^  $n  \w/m, "exit code $n has a meaning"); }
+foreach my $n (0 .. 8) { like($out, qr/^  $n  \w/m, "exit code $n has a meaning"); }
 
 my $tests = join('', map { slurp($_) } glob("$FindBin::RealBin/*.pl"));
 foreach my $command (@commands)
@@ -78,5 +78,21 @@ like($out, qr/^baton \d+\.\d+/, 'version');
 
 ($code, $out) = baton('help', '--markdown');
 is(slurp("$FindBin::RealBin/../../docs/cli.md"), $out, 'docs/cli.md is up to date: make docs');
+
+# The manual page: what the tables say, in roff that nothing complains about.
+($code, $out) = baton('help', '--man');
+my $page = "$FindBin::RealBin/../../docs/baton.1";
+is(slurp($page), $out, 'docs/baton.1 is up to date: make docs');
+my $complaints = `groff -man -ww -z -Tutf8 '$page' 2>&1`;
+is("$?$complaints", '0', 'it is good roff');
+my $shown = `groff -man -Tascii -P-c '$page' 2>/dev/null`;
+$shown =~ s/.\010//g;
+$shown =~ s/\s+/ /g;
+foreach my $command (@commands)
+{
+	my ($example) = (baton(split(/ /, $command), '--help'))[1] =~ /^Examples:\n  (.*)/m;
+	$example =~ s/\s+/ /g;
+	ok(index($shown, $example) >= 0, "$command: its example, to be copied") or diag($example);
+}
 
 done_testing();

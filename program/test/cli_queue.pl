@@ -36,6 +36,8 @@ is($node->safe_psql('postgres', $policy), '3|4|00:00:30|00:00:05|00:01:00|2',
 is($code, 0, 'alter');
 is($node->safe_psql('postgres', $policy), '3|4|00:01:00|00:00:05|00:01:00|2',
 	'... changes what was named alone');
+($code) = baton('queue', 'alter', 'pay', '--retention', '2 days');
+is($node->safe_psql('postgres', q{select retention from baton.queue_definition where name = 'pay'}), '2 days', '... retention, too');
 ($code, $out, $err) = baton('queue', 'alter', 'pay', '--max-attempts', 'few');
 is($code, 1, 'a bad value');
 like($err, qr/invalid input syntax for type integer: "few" \(22P02\)/, '... is the server\'s error');
@@ -46,7 +48,7 @@ like($err, qr/\(42704\)/, '... with SQLSTATE');
 ($code) = baton('queue', 'pause', 'pay');
 is($code, 0, 'pause');
 ($code, $out) = baton('queue');
-like($out, qr/^queue +state +ready .*\nmail .*\npay +paused /, 'the list shows it');
+like($out, qr/^queue +state +depth +ready .*\nmail .*\npay +paused /, 'the list shows it');
 ($code) = baton('queue', 'resume', 'pay');
 is($code, 0, 'resume');
 ($code, $out) = baton('queue', 'pay');
@@ -58,6 +60,10 @@ my @lines = split(/\n/, $out);
 is(scalar(@lines), 2, 'a JSON object a line');
 is($node->safe_psql('postgres', "select '$lines[0]'::jsonb ->> 'ready'"), '1',
 	'... that PostgreSQL can read');
+
+($code, $out, $err) = baton('queue', 'purge', 'mail');
+is($code, 0, 'purge') or diag($err);
+ok(wait_sql($node, q{select depth from baton.queue where name = 'mail'}, 0), '... leaves nothing');
 
 ($code, $out, $err) = baton('queue', 'nope');
 is($code, 1, 'one that is not there');
@@ -76,6 +82,10 @@ my $name = q{it's "a" \\queue; drop};
 is($code, 0, 'any name') or diag($err);
 ($code, $out) = baton('queue', $name);
 like($out, qr/\Q$name\E/, '... is found again');
+
+baton('queue', 'create', "a\033[31m\nb");
+($code, $out) = baton('queue');
+like($out, qr/^a \[31m b  /m, '... but nothing in it moves the cursor or breaks a line');
 
 # libpq's ways to say where.
 {

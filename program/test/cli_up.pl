@@ -8,6 +8,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 use BatonProgram;
 use File::Basename;
+use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -57,8 +58,11 @@ like($err, qr/runs already in \Q$dir\E \(process $up->{pid}\)/, '... and told wh
 is($code, 0, 'with --background it is as good as done');
 is(conninfo($out), $conninfo, '... and says how to connect');
 
-# The HTTP server beside it.
 my ($url) = $up->{out} =~ /HTTP: (http:\S+)/;
+($code, $out) = baton('up', '-D', $dir, @here, '--background', '--json');
+is_deeply(decode_json($out), { directory => $dir, conninfo => $conninfo, http => $url }, '... also as JSON');
+
+# The HTTP server beside it.
 sub healthy { return (run_command([ 'curl', '-s', '--max-time', 5, "$url/v1/queues/q" ]))[0] =~ /"name"/; }
 ok(healthy(), 'the HTTP server answers its own user');
 my ($serve) = grep { slurp("/proc/$_/cmdline") =~ /serve/ } split(/ /, slurp("/proc/$up->{pid}/task/$up->{pid}/children"));

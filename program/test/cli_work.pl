@@ -101,7 +101,7 @@ ok(wait_sql($node, q{select status, attempt from baton.message where queue = 'ag
 		'completed|3', $worker), 'tried until it succeeds');
 is(stop_baton($worker, 'TERM'), 0, '... the worker ends well');
 is(() = $worker->{err} =~ / warning event=failed .* error="exit status 1"/g, 2, '... two failures logged');
-like($worker->{err}, qr/ info event=claimed_again queue=again id=\d+ attempt=3\n/, '... and the third attempt');
+like($worker->{err}, qr/ info event=claimed_again queue=again message_id=\d+ attempt=3\n/, '... and the third attempt');
 like($worker->{err}, qr/ event=stopped queue=again completed=1 failed=2 released=0 lost=0\n/, '... and the sum');
 
 # As many commands at a time as asked for, and no more.

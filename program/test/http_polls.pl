@@ -104,15 +104,22 @@ send_to('q5', 'five');
 is(payload_of(answer($second)), '"five"', 'a client that has gone away takes nothing');
 is(sql(q{select delivered from baton.queue where name = 'q5'}), 1, '... not even for a moment');
 
-# Gone while its claim is made: what can't be given to it comes back, long before the lease ends.
-request('POST', '/v1/queues/q6/messages', [ map { { payload => $_ } } 1 .. 40 ]);
-foreach my $n (1 .. 40)
+# Gone while its claim is made, by a reset or in good order: what can't be given to it comes back, long
+# before the lease ends.  The claim is held up by a lock.
+request('POST', '/v1/queues/q6/messages', [ map { { payload => $_ } } 1 .. 4 ]);
+my $holder = $node->background_psql('postgres');
+foreach my $reset (1, 0)
 {
-	my $socket = poll('q6', 'max=1');
-	setsockopt($socket, SOL_SOCKET, SO_LINGER, pack('II', 1, 0));
+	$holder->query_safe('begin; lock table baton.message_log in access exclusive mode');
+	my $socket = poll('q6', 'max=2');
+	ok(wait_sql($node, q{select count(*) from pg_stat_activity where application_name = 'baton serve' and wait_event_type = 'Lock'}, 1), 'a claim is under way');
+	setsockopt($socket, SOL_SOCKET, SO_LINGER, pack('II', 1, 0)) if $reset;
 	close($socket);
+	settle();
+	$holder->query_safe('rollback');
+	ok(wait_sql($node, q{select ready, in_flight, delivered > 0 from baton.queue where name = 'q6'}, '4|0|t'), 'what nobody is there to take is given back');
 }
-ok(wait_sql($node, q{select ready, in_flight from baton.queue where name = 'q6'}, '40|0'), 'what nobody is there to take is given back');
+$holder->quit;
 
 # ---- connections to PostgreSQL that are lost ----
 

@@ -18,7 +18,7 @@ claim_log(const Claim *claim, LogLevel level, const char *event, const char *err
 
 	log_begin(&line, level, event);
 	log_string(&line, "queue", claim->worker->options->queue);
-	log_number(&line, "id", claim->id);
+	log_number(&line, "message_id", claim->id);
 	log_number(&line, "attempt", claim->attempt);
 	if (claim->state != CLAIM_RUNNING)
 		log_number(&line, "ms", clock_ms() - claim->started);

@@ -119,7 +119,9 @@ struct Worker
 
 /* The columns that both kinds of receive select; $text is the number of a boolean parameter. */
 #define CLAIM_COLUMNS(text)                                                              \
-	"receipt, id, attempt, key, priority, sent_at, headers::text, payload::text, "       \
+	"receipt, id, attempt, key, priority, sent_at, headers::text, "                      \
+	"headers ->> 'traceparent', headers ->> 'tracestate', headers ->> 'baggage', "       \
+	"payload::text, "                                                                    \
 	"case when " text                                                                    \
 	"::boolean and jsonb_typeof(payload) = 'string' then payload #>> '{}' end "
 
@@ -132,6 +134,9 @@ typedef enum ClaimColumn
 	COLUMN_PRIORITY,
 	COLUMN_SENT_AT,
 	COLUMN_HEADERS,
+	COLUMN_TRACEPARENT,
+	COLUMN_TRACESTATE,
+	COLUMN_BAGGAGE,
 	COLUMN_PAYLOAD,
 	COLUMN_PAYLOAD_TEXT
 } ClaimColumn;

@@ -72,7 +72,7 @@ is_lost(const PGresult *result)
 }
 
 static void
-complain(const PGresult *result)
+log_refusal(const PGresult *result)
 {
 	log_message(LOG_WARNING, "renew_failed", "%s (%s)", query_message(result),
 	            query_sqlstate(result));
@@ -95,7 +95,7 @@ renewed_one(void *arg, const PGresult *result)
 	if (is_lost(result))
 		claim_lose(claim, query_message(result));
 	else if (result && query_failed(result))
-		complain(result);
+		log_refusal(result);
 }
 
 /* All were asked for: it's all or nothing, so on a loss each is asked for alone. */
@@ -107,7 +107,7 @@ renewed_all(void *arg, const PGresult *result)
 	if (result == NULL || !query_failed(result))
 		return;
 	if (!is_lost(result))
-		complain(result);
+		log_refusal(result);
 	for (Claim *claim = worker->claims; claim; claim = claim->next)
 		claim->doubtful = claim->state == CLAIM_RUNNING;
 }

@@ -17,18 +17,39 @@
 /* A variable longer than this is left out: the kernel refuses 128 kB. */
 #define VARIABLE_MOST 65536
 
-/* Headers and payload have their own way in; these go as variables. */
+/*
+ * What goes as variables.  The last three are headers that carry a trace from program to program (W3C Trace Context
+ * and Baggage), under the names by which OpenTelemetry hands them on in an environment.
+ */
 static const struct
 {
 	const char *name;
 	ClaimColumn column;
 } variables[] = {
-    {"BATON_MESSAGE_ID", COLUMN_ID},   {"BATON_ATTEMPT", COLUMN_ATTEMPT},
-    {"BATON_KEY", COLUMN_KEY},         {"BATON_PRIORITY", COLUMN_PRIORITY},
-    {"BATON_SENT_AT", COLUMN_SENT_AT}, {"BATON_HEADERS", COLUMN_HEADERS},
+    {"BATON_MESSAGE_ID", COLUMN_ID},     {"BATON_ATTEMPT", COLUMN_ATTEMPT},
+    {"BATON_KEY", COLUMN_KEY},           {"BATON_PRIORITY", COLUMN_PRIORITY},
+    {"BATON_SENT_AT", COLUMN_SENT_AT},   {"BATON_HEADERS", COLUMN_HEADERS},
+    {"TRACEPARENT", COLUMN_TRACEPARENT}, {"TRACESTATE", COLUMN_TRACESTATE},
+    {"BAGGAGE", COLUMN_BAGGAGE},
 };
 
 #define VARIABLES (sizeof(variables) / sizeof(variables[0]))
+
+/* Of a message: ours may come from another one, that we were started for. */
+static bool
+is_of_message(const char *variable)
+{
+	if (strncmp(variable, "BATON_", strlen("BATON_")) == 0)
+		return true;
+	for (size_t i = 0; i < VARIABLES; i++)
+	{
+		size_t length = strlen(variables[i].name);
+
+		if (strncmp(variable, variables[i].name, length) == 0 && variable[length] == '=')
+			return true;
+	}
+	return false;
+}
 
 /* Our environment and the message's variables; ends with NULL. */
 static char **
@@ -42,7 +63,7 @@ make_environment(const Worker *worker, const PGresult *result, int row)
 	list = mem_alloc(sizeof(char *) * (count + VARIABLES + 2));
 	count = 0;
 	for (char **old = environ; *old; old++)
-		if (strncmp(*old, "BATON_", strlen("BATON_")) != 0)
+		if (!is_of_message(*old))
 			list[count++] = mem_copy(*old);
 	list[count++] = mem_format("BATON_QUEUE=%s", worker->options->queue);
 	for (size_t i = 0; i < VARIABLES; i++)

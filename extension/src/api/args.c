@@ -14,6 +14,16 @@
 
 #include "api/args.h"
 
+void
+args_expect(FunctionCallInfo fcinfo, int n)
+{
+	if (PG_NARGS() != n)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("baton's functions in this database are of another version than its library"),
+				 errhint("Run ALTER EXTENSION baton UPDATE.")));
+}
+
 static void
 raise_null(const char *what)
 {

@@ -12,6 +12,12 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+/*
+ * Raises 55000 unless the function was declared with n arguments.  For the first line of a function whose arguments
+ * an upgrade changes: until ALTER EXTENSION ... UPDATE it is called as the older version declared it.
+ */
+extern void args_expect(FunctionCallInfo fcinfo, int n);
+
 /* Microseconds of an interval, months as 30 days.  Raises 22023, naming `what`, if it is
  * negative, or zero where that is not allowed, or too long. */
 extern int64 interval_arg(const Interval *interval, const char *what, bool zero_allowed);

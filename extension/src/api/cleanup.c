@@ -133,17 +133,18 @@ baton__last_event(PG_FUNCTION_ARGS)
 typedef struct LastTable
 {
 	Oid			table;
-	bool		compacted;		/* messages have been moved out of its segment */
+	bool		compacted;		/* messages may have been moved out of its segment */
 } LastTable;
 
+/* One that came from a restore and isn't known yet may be, too. */
 static bool
-is_compacted(Oid table)
+may_be_compacted(Oid table)
 {
 	LogSegment	segment;
 	SegmentRow	row;
 
-	return log_segment_of_table(table, &segment) && registry_get(segment.number, &row) &&
-		   row.moved_at != 0;
+	return log_segment_of_table(table, &segment) &&
+		   (!registry_get(segment.number, &row) || row.moved_at != 0);
 }
 
 Datum
@@ -160,7 +161,7 @@ baton__was_moved(PG_FUNCTION_ARGS)
 			MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(LastTable));
 	if (last->table != table)
 	{
-		last->compacted = is_compacted(table);
+		last->compacted = may_be_compacted(table);
 		last->table = table;
 	}
 	if (!last->compacted || (events = open_events(table)) == NULL)

@@ -32,6 +32,7 @@ PG_FUNCTION_INFO_V1(baton__claims);
 PG_FUNCTION_INFO_V1(baton__queues);
 PG_FUNCTION_INFO_V1(baton__health);
 PG_FUNCTION_INFO_V1(baton__installed);
+PG_FUNCTION_INFO_V1(baton_library_version);
 PG_FUNCTION_INFO_V1(baton_check_hung_messages);
 
 /* One message */
@@ -52,8 +53,17 @@ claim_of(uint32 database, int64 id, Slot *out)
 		   (out->state == SLOT_CLAIMED || out->state == SLOT_SETTLING);
 }
 
+/* The queue that is asked for. */
+typedef struct AskedQueue
+{
+	const char *name;
+	int32		id;
+	int64		purged_id;
+} AskedQueue;
+
 static const char *
-status_of(const MessageRow *row, const EventRow *event, bool claimed, TimestampTz now)
+status_of(const AskedQueue *queue, const MessageRow *row, const EventRow *event, bool claimed,
+		  TimestampTz now)
 {
 	TimestampTz due = event ? event->deliver_at : row->deliver_at;
 
@@ -61,6 +71,8 @@ status_of(const MessageRow *row, const EventRow *event, bool claimed, TimestampT
 		return log_event_action_name(event->action);
 	if (claimed)
 		return "running";
+	if (row->id <= queue->purged_id)
+		return "cancelled";
 	if (row->expires_at != 0 && row->expires_at <= now)
 		return "expired";
 	return due > now ? "scheduled" : "pending";
@@ -101,7 +113,7 @@ error_field(Jsonb *detail)
 }
 
 static void
-put_message(Rows *rows, const char *queue, const MessageRow *row, const EventRow *event,
+put_message(Rows *rows, const AskedQueue *queue, const MessageRow *row, const EventRow *event,
 			const Slot *claim)
 {
 	Datum		values[19];
@@ -112,8 +124,8 @@ put_message(Rows *rows, const char *queue, const MessageRow *row, const EventRow
 	int			crashes = claim ? claim->crashes : event ? event->crashes : 0;
 
 	values[0] = Int64GetDatum(row->id);
-	put_text(values, nulls, 1, queue);
-	put_text(values, nulls, 2, status_of(row, event, claim != NULL, baton_now()));
+	put_text(values, nulls, 1, queue->name);
+	put_text(values, nulls, 2, status_of(queue, row, event, claim != NULL, baton_now()));
 	put_pointer(values, nulls, 3, row->payload);
 	put_pointer(values, nulls, 4, row->headers);
 	values[5] = Int32GetDatum(row->priority);
@@ -137,24 +149,27 @@ put_message(Rows *rows, const char *queue, const MessageRow *row, const EventRow
 	rows_put(rows, values, nulls);
 }
 
-/* The number of a queue, from its table where there is no memory to ask. */
-static int32
-queue_id_of(const char *name, uint32 database)
+/* From its table where there is no memory to ask. */
+static AskedQueue
+find_queue(const char *name, uint32 database)
 {
 	QueueDefinition definition;
 
 	if (database != NONE)
-		return resolve_queue(name).id;
+	{
+		QueueRef	ref = resolve_queue(name);
+
+		return (AskedQueue) {name, ref.id, queues[ref.queue].policy.purged_id};
+	}
 	(void) log_schema(false);
 	if (!log_definition_get(name, false, &definition))
 		raise_no_queue(name);
-	return definition.id;
+	return (AskedQueue) {name, definition.id, definition.policy.purged_id};
 }
 
 /* Looks for a message in one pair of tables; puts its row. */
 static bool
-get_from(const LogSegment *segment, uint32 database, const char *name, int32 queue_id, int64 id,
-		 Rows *rows)
+get_from(const LogSegment *segment, uint32 database, const AskedQueue *queue, int64 id, Rows *rows)
 {
 	Relation	messages = try_relation_open(segment->messages, AccessShareLock);
 	MessageRow	row;
@@ -163,7 +178,7 @@ get_from(const LogSegment *segment, uint32 database, const char *name, int32 que
 
 	if (messages == NULL)
 		return false;
-	found = log_find_message(messages, queue_id, id, GetActiveSnapshot(), &row, &tid) == FETCH_OK;
+	found = log_find_message(messages, queue->id, id, GetActiveSnapshot(), &row, &tid) == FETCH_OK;
 	if (found)
 	{
 		Relation	events = table_open(segment->events, AccessShareLock);
@@ -175,7 +190,7 @@ get_from(const LogSegment *segment, uint32 database, const char *name, int32 que
 
 		found = !has_event || event.action != EVENT_MOVED;
 		if (found)
-			put_message(rows, name, &row, has_event ? &event : NULL, claimed ? &claim : NULL);
+			put_message(rows, queue, &row, has_event ? &event : NULL, claimed ? &claim : NULL);
 		table_close(events, AccessShareLock);
 	}
 	table_close(messages, AccessShareLock);
@@ -210,7 +225,7 @@ baton_get(PG_FUNCTION_ARGS)
 									  PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0));
 	Rows		rows;
 	uint32		database = baton_database_if_any();
-	int32		queue_id = queue_id_of(name, database);
+	AskedQueue	queue = find_queue(name, database);
 	int			n;
 	LogSegment *list = NULL;
 	bool		found = false;
@@ -222,7 +237,7 @@ baton_get(PG_FUNCTION_ARGS)
 	list = database == NONE ? log_segment_list(&n)
 							: segments_that_may_have(database, PG_GETARG_INT64(1), &n);
 	while (n-- > 0 && !found)
-		found = get_from(&list[n], database, name, queue_id, PG_GETARG_INT64(1), &rows);
+		found = get_from(&list[n], database, &queue, PG_GETARG_INT64(1), &rows);
 	return (Datum) 0;
 }
 
@@ -318,12 +333,12 @@ put_queue(Rows *rows, uint32 i)
 	values[4] = Int64GetDatum(queue->count[SLOT_BLOCKED]);
 	values[5] = BoolGetDatum(!all_here);
 	put_time(values, nulls, 6, oldest_ready(queue));
-	values[7] = Int64GetDatum(queue->sent);
-	values[8] = Int64GetDatum(queue->delivered);
-	values[9] = Int64GetDatum(queue->completed);
-	values[10] = Int64GetDatum(queue->failed);
-	values[11] = Int64GetDatum(queue->vanished);
-	values[12] = Int64GetDatum(queue->dead);
+	values[7] = Int64GetDatum(queue->counters.sent);
+	values[8] = Int64GetDatum(queue->counters.delivered);
+	values[9] = Int64GetDatum(queue->counters.completed);
+	values[10] = Int64GetDatum(queue->counters.failed);
+	values[11] = Int64GetDatum(queue->counters.vanished + queue->counters.lease_expired);
+	values[12] = Int64GetDatum(queue->counters.dead);
 	values[13] = Int64GetDatum(all_here ? count_here(queue) : Max(queue->unfinished, 0));
 	nulls[13] = !all_here && !queue->counted;
 	values[14] = BoolGetDatum(!nulls[13]);
@@ -372,7 +387,7 @@ count_strange(uint32 database)
 
 	for (uint32 i = 0; i < shared->queues; i++)
 		if (queues[i].state == QUEUE_LIVE && queues[i].database == database)
-			strange += queues[i].strange;
+			strange += queues[i].counters.strange;
 	return strange;
 }
 
@@ -415,13 +430,21 @@ baton__health(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+Datum
+baton_library_version(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(BATON_VERSION));
+}
+
 /* Commands */
 
 Datum
 baton__installed(PG_FUNCTION_ARGS)
 {
-	if (memory_ready())
-		xact_announce_extension(log_schema(false)->extension);
+	const LogSchema *schema = log_schema(true);
+
+	if (memory_ready() && schema != NULL)	/* an older version has nothing to serve yet */
+		xact_announce_extension(schema->extension);
 	PG_RETURN_VOID();
 }
 

@@ -35,8 +35,12 @@ required_interval(FunctionCallInfo fcinfo, int n, const char *what, bool zero_al
 Datum
 baton_create_queue(PG_FUNCTION_ARGS)
 {
-	char	   *name = name_arg(fcinfo);
-	QueuePolicy policy = {
+	char	   *name;
+	QueuePolicy policy;
+
+	args_expect(fcinfo, 9);
+	name = name_arg(fcinfo);
+	policy = (QueuePolicy) {
 		.max_attempts = int_arg(fcinfo, 1, "max_attempts", 1, 10000),
 		.max_crashes = int_arg(fcinfo, 2, "max_crashes", 1, 10000),
 		.backoff = required_interval(fcinfo, 3, "backoff", true),
@@ -45,7 +49,6 @@ baton_create_queue(PG_FUNCTION_ARGS)
 		.key_in_flight = int_arg(fcinfo, 6, "key_in_flight", 1, PG_INT32_MAX),
 		.retention = required_interval(fcinfo, 7, "retention", true),
 	};
-
 	queue_create(name, &policy, bool_arg(fcinfo, 8, "if_not_exists"));
 	PG_RETURN_VOID();
 }
@@ -53,9 +56,9 @@ baton_create_queue(PG_FUNCTION_ARGS)
 Datum
 baton_alter_queue(PG_FUNCTION_ARGS)
 {
-	char	   *name = name_arg(fcinfo);
 	PolicyChange change = {0};
 
+	args_expect(fcinfo, 8);
 	if ((change.max_attempts = !PG_ARGISNULL(1)))
 		change.value.max_attempts = int_arg(fcinfo, 1, "max_attempts", 1, 10000);
 	if ((change.max_crashes = !PG_ARGISNULL(2)))
@@ -70,7 +73,7 @@ baton_alter_queue(PG_FUNCTION_ARGS)
 		change.value.key_in_flight = int_arg(fcinfo, 6, "key_in_flight", 1, PG_INT32_MAX);
 	if ((change.retention = !PG_ARGISNULL(7)))
 		change.value.retention = interval_arg_or(fcinfo, 7, "retention", true, 0);
-	queue_alter(name, &change);
+	queue_alter(name_arg(fcinfo), &change);
 	PG_RETURN_VOID();
 }
 

@@ -22,6 +22,7 @@
 #include "utils/snapmgr.h"
 
 #include "api/receive.h"
+#include "queue/follow.h"
 #include "queue/resolve.h"
 #include "queue/wait.h"
 
@@ -29,6 +30,7 @@ PG_FUNCTION_INFO_V1(baton_wait);
 PG_FUNCTION_INFO_V1(baton_wait_any);
 PG_FUNCTION_INFO_V1(baton_receive_wait);
 PG_FUNCTION_INFO_V1(baton_end_wait);
+PG_FUNCTION_INFO_V1(baton_wait_log);
 
 static void
 end_transaction(FunctionCallInfo fcinfo, const char *name)
@@ -57,15 +59,21 @@ timeout_arg(FunctionCallInfo fcinfo, int n)
 	return interval_arg_or(fcinfo, n, "timeout", true, 0);
 }
 
-/* The row of one column that a CALL with an INOUT argument returns. */
+/* The row that a CALL with INOUT arguments returns. */
 static Datum
-return_inout(FunctionCallInfo fcinfo, Datum value, bool null)
+return_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 {
 	TupleDesc	desc;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), &value, &null));
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+static Datum
+return_inout(FunctionCallInfo fcinfo, Datum value, bool null)
+{
+	return return_row(fcinfo, &value, &null);
 }
 
 Datum
@@ -251,4 +259,44 @@ baton_receive_wait(PG_FUNCTION_ARGS)
 	}
 	EnsurePortalSnapshotExists();
 	return return_inout(fcinfo, JsonbPGetDatum(deliveries_to_jsonb(deliveries, n)), false);
+}
+
+/* wait_log */
+
+#define LOG_BATCH 1000
+
+static Datum
+ids_array(Datum *ids, int n)
+{
+	return PointerGetDatum(construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+										   TYPALIGN_DOUBLE));
+}
+
+Datum
+baton_wait_log(PG_FUNCTION_ARGS)
+{
+	TailFilter	filter = {.database = baton_database()};
+	int64		timeout = timeout_arg(fcinfo, 1);
+	int64		mark = PG_ARGISNULL(2) ? -1 : PG_GETARG_INT64(2);
+	TailEntry  *entries = palloc(LOG_BATCH * sizeof(TailEntry));
+	Datum	   *ids = palloc(LOG_BATCH * sizeof(Datum));
+	Datum		values[3];
+	bool		nulls[3] = {false};
+	int			n;
+
+	if (!PG_ARGISNULL(0))
+		filter.queue_id = resolve_queue(queue_name_arg(false, PG_GETARG_DATUM(0))).id;
+	end_transaction(fcinfo, "wait_log");
+	n = follow_wait(&filter, &mark, timeout, entries, LOG_BATCH);
+	EnsurePortalSnapshotExists();
+
+	values[0] = Int64GetDatum(mark);
+	nulls[1] = nulls[2] = n < 0;
+	for (int i = 0; i < n; i++)
+		ids[i] = Int64GetDatum(entries[i].event_id);
+	values[1] = n < 0 ? (Datum) 0 : ids_array(ids, n);
+	for (int i = 0; i < n; i++)
+		ids[i] = Int64GetDatum(entries[i].message_id);
+	values[2] = n < 0 ? (Datum) 0 : ids_array(ids, n);
+	return return_row(fcinfo, values, nulls);
 }

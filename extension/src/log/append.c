@@ -145,7 +145,11 @@ fill_event(TupleTableSlot *slot, const void *rows, int n)
 static TupleTableSlot *
 make_slot(TupleDesc desc)
 {
-	return MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+
+	/* columns that somebody added by hand stay null: ours come first, and only they are filled */
+	memset(slot->tts_isnull, true, desc->natts * sizeof(bool));
+	return slot;
 }
 
 static void

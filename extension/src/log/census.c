@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "log/census.h"
+#include "log/fetch.h"
 #include "log/statement.h"
 
 #include "access/htup_details.h"
@@ -30,8 +31,8 @@ table_name(Oid table)
 }
 
 /*
- * FROM clause: one row a message that has not been moved out, with id, ctid, queue_id, priority, finished, and until, when its
- * retention is over.  $1 is the time.
+ * FROM clause: one row a message that has not been moved out, with id, ctid, queue_id, priority, key, finished, and until, when
+ * its retention is over.  $1 is the time.
  */
 static char *
 messages_of(const LogSegment *segment)
@@ -42,7 +43,7 @@ messages_of(const LogSegment *segment)
 		get_namespace_name(log_schema(false)->namespace), "queue_definition");
 
 	return psprintf(
-		"(SELECT m.id, m.ctid, m.queue_id, m.priority,"
+		"(SELECT m.id, m.ctid, m.queue_id, m.priority, m.key,"
 		"	q.id IS NULL OR e.message_id IS NOT NULL"
 		"		OR coalesce(m.expires_at <= $1, false) OR m.id <= q.purged_id AS finished,"
 		"	CASE WHEN q.id IS NULL THEN '-infinity'"
@@ -156,7 +157,7 @@ census_survivors(const LogSegment *segment, TimestampTz now, int limit, int *cou
 	statement_plan_for_scan();
 	*count = (int) statement_run_as_of(
 		GetLatestSnapshot(),
-		psprintf("SELECT id, queue_id::bigint, ctid, priority::bigint, finished FROM %s"
+		psprintf("SELECT id, queue_id::bigint, ctid, priority::bigint, finished, key FROM %s"
 				 " WHERE finished IS NOT TRUE OR until > $1 ORDER BY id LIMIT $2",
 				 messages_of(segment)),
 		2, types, values, SPI_OK_SELECT);
@@ -164,12 +165,15 @@ census_survivors(const LogSegment *segment, TimestampTz now, int limit, int *cou
 	for (int i = 0; i < *count; i++)
 	{
 		bool		isnull;
+		Datum		key;
 
 		out[i].id = int64_column(i, 1);
 		out[i].queue_id = (int32) int64_column(i, 2);
 		ItemPointerCopy((ItemPointer) DatumGetPointer(column(i, 3, &isnull)), &out[i].tid);
 		out[i].priority = (int16) int64_column(i, 4);
 		out[i].finished = DatumGetBool(column(i, 5, &isnull));
+		key = column(i, 6, &isnull);
+		out[i].key_hash = isnull ? 0 : log_key_hash(out[i].queue_id, DatumGetTextPP(key));
 	}
 	statement_end(&statement);
 	return out;

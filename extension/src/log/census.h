@@ -42,6 +42,7 @@ typedef struct Survivor
 	int32		queue_id;
 	ItemPointerData tid;
 	int16		priority;
+	uint64		key_hash;		/* as log_key_hash; 0: no key */
 	bool		finished;		/* retained only */
 } Survivor;
 

@@ -190,6 +190,14 @@ block_exists(Relation rel, ItemPointer tid)
 	return block < RelationGetNumberOfBlocks(rel);
 }
 
+/* Why the caller's snapshot doesn't see a row: the latest one does, or somebody deleted or updated it by hand. */
+static FetchVerdict
+why_unseen(Relation rel, TupleTableSlot *slot)
+{
+	return table_tuple_satisfies_snapshot(rel, slot, GetLatestSnapshot()) ? FETCH_NOT_YET :
+		FETCH_ELSEWHERE;
+}
+
 FetchVerdict
 log_fetch_message(Relation rel, TupleTableSlot *slot, ItemPointer tid, int64 id,
 				  Snapshot snapshot, MessageRow *out)
@@ -210,7 +218,7 @@ log_fetch_message(Relation rel, TupleTableSlot *slot, ItemPointer tid, int64 id,
 				verdict = FETCH_OK;
 			}
 			else
-				verdict = FETCH_NOT_YET;
+				verdict = why_unseen(rel, slot);
 		}
 	}
 	return verdict;
@@ -370,13 +378,14 @@ log_find_message(Relation rel, int32 queue_id, int64 id, Snapshot snapshot,
 		begin_scan(&scan, keys, 3);
 		while (verdict != FETCH_OK && next_row(&scan))
 		{
-			verdict = FETCH_NOT_YET;
-			*tid = scan.slot->tts_tid;
 			if (row_is_seen(&scan))
 			{
 				read_message(scan.slot, out);
+				*tid = scan.slot->tts_tid;
 				verdict = FETCH_OK;
 			}
+			else if (verdict == FETCH_ELSEWHERE)
+				verdict = why_unseen(rel, scan.slot);
 		}
 	}
 	close_scan(&scan);

@@ -24,8 +24,8 @@ typedef enum FetchVerdict
 {
 	FETCH_OK,
 	FETCH_NOT_YET,				/* the row is there, the snapshot doesn't see it */
-	FETCH_ELSEWHERE				/* no row, or a row of another id, at this place: the table was
-								 * rewritten */
+	FETCH_ELSEWHERE				/* no row, one of another id, or one that was deleted or updated, at
+								 * this place: the table was rewritten, or changed by hand */
 } FetchVerdict;
 
 /*
@@ -39,7 +39,7 @@ extern FetchVerdict log_fetch_message(Relation rel, TupleTableSlot *slot, ItemPo
 
 /*
  * The same by index, for a message whose place is not known: queue_id and id,
- * all priorities.  *tid gets its place.  FETCH_ELSEWHERE: there is no such row at all.
+ * all priorities.  *tid gets its place if it is seen.  FETCH_ELSEWHERE: there is no such row at all.
  */
 extern FetchVerdict log_find_message(Relation rel, int32 queue_id, int64 id,
 									 Snapshot snapshot, MessageRow *out,

@@ -13,11 +13,15 @@
 #include "log/row.h"
 #include "log/schema.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_depend.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
@@ -28,6 +32,7 @@
 #include "nodes/nodes.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -351,14 +356,39 @@ run_outside_extension(const char *ddl)
 	PG_END_TRY();
 }
 
+static bool
+depends_on_extension(Oid table)
+{
+	Relation	rel = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		depends = false;
+
+	ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(table));
+	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, keys);
+	while (!depends && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		depends = form->refclassid == ExtensionRelationId &&
+			form->refobjid == log_schema(false)->extension;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return depends;
+}
+
 static void
 depend_on_extension(Oid table)
 {
 	ObjectAddress child;
 	ObjectAddress extension;
 
-	if (list_member_oid(getAutoExtensionsOfObject(RelationRelationId, table),
-						log_schema(false)->extension))
+	if (depends_on_extension(table))
 		return;
 	ObjectAddressSet(child, RelationRelationId, table);
 	ObjectAddressSet(extension, ExtensionRelationId, log_schema(false)->extension);

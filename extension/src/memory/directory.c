@@ -36,6 +36,7 @@ database_init(Database *database, Oid oid, Oid extension)
 	pg_atomic_write_u32(&database->keeper_wanted, 1);
 	database->next_id = database->id_ceiling = database->first_own_id = 0;
 	database->outcomes_head = database->outcomes_tail = NONE;
+	database->outcomes_pending = 0;
 	database->outcomes_lost = false;
 	database->outcomes_dropped = 0;
 	pg_atomic_write_u32(&database->reload, 0);
@@ -326,8 +327,7 @@ queue_set_up(uint32 i, uint32 database, int32 id, const char *name,
 	queue->unfinished_above = 0;
 	waiters_clear(i);
 	pg_atomic_write_u64(&queue->received_at, 0);
-	queue->sent = queue->delivered = queue->completed = 0;
-	queue->failed = queue->vanished = queue->dead = queue->strange = 0;
+	memset(&queue->counters, 0, sizeof(queue->counters));
 	LWLockRelease(queue_lock(i));
 }
 

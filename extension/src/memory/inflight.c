@@ -228,13 +228,27 @@ inflight_clear(uint32 slot)
 	inflight()[slot].id = 0;
 }
 
-bool
-inflight_suspect(uint32 database, int64 id, Suspect *out)
+static Suspect *
+find_unsettled(uint32 database, int64 id)
 {
 	const Database *d = &shared->databases[database];
 	Suspect    *s = find_suspect(d->oid, id);
 
-	if (s == NULL || s->gone || s->extension != d->extension)
+	return s == NULL || s->gone || s->extension != d->extension ? NULL : s;
+}
+
+bool
+inflight_is_suspect(uint32 database, int64 id)
+{
+	return find_unsettled(database, id) != NULL;
+}
+
+bool
+inflight_suspect(uint32 database, int64 id, Suspect *out)
+{
+	Suspect    *s = find_unsettled(database, id);
+
+	if (s == NULL)
 		return false;
 	*out = *s;
 	s->posted = true;

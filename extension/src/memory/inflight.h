@@ -49,6 +49,9 @@ extern void inflight_clear(uint32 slot);
  */
 extern bool inflight_suspect(uint32 database, int64 id, Suspect *out);
 
+/* Whether a message was in flight at a crash, and hasn't been settled since.  No lock needed. */
+extern bool inflight_is_suspect(uint32 database, int64 id);
+
 /* The counts of a message are in the log.  Under the queue's lock, if the message has a slot. */
 extern void inflight_logged(uint32 database, int64 id);
 

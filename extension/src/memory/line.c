@@ -279,6 +279,7 @@ timers_push(uint32 slot, TimestampTz due, Wakes *wakes)
 void
 line_delay(uint32 slot, TimestampTz due, Wakes *wakes)
 {
+	slots[slot].ready_at = due;
 	timers_push(slot, due, wakes);
 	set_state(slot, SLOT_DELAYED);
 }
@@ -330,7 +331,6 @@ line_borrow(uint32 slot)
 {
 	if (!line_arrive(slot))
 		return false;
-	slots[slot].flags |= SLOT_BORROWED;
 	set_state(slot, SLOT_MOVING);
 	return true;
 }

@@ -11,10 +11,11 @@
  *	4  a partition of the id hash (LWLock): bucket heads and Slot.hash_next
  *	5  key lock (LWLock): buckets and free list of the key table
  *	6  outcome lock (LWLock): what the keeper has still to write to the log
- *	7  spinlocks: free lists of slots, id counters, the suspect in flight; a few
+ *	7  tail lock (LWLock): the events committed last, and who sleeps for the next
+ *	8  spinlocks: free lists of slots, id counters, the suspect in flight; a few
  *	   instructions, no calls
  *
- * Under 3 to 7 nothing allocates, does I/O, waits for a latch or raises an
+ * Under 3 to 8 nothing allocates, does I/O, waits for a latch or raises an
  * error; latches are set after the lock is released.  All of it may be called from
  * commit, abort and exit callbacks.
  */

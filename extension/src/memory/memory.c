@@ -19,12 +19,14 @@
 #include "compat.h"
 #include "memory/inflight.h"
 #include "memory/memory.h"
+#include "memory/tail.h"
 #include "memory/waiters.h"
 
 #define DIRECTORY_LOCK 0
 #define KEY_LOCK 1
 #define OUTCOME_LOCK 2
-#define HASH_LOCKS 3
+#define TAIL_LOCK 3
+#define HASH_LOCKS 4
 #define QUEUE_LOCKS (HASH_LOCKS + HASH_PARTITIONS)
 
 BatonShared *shared = NULL;
@@ -38,6 +40,7 @@ Session    *sessions;
 Segment    *segments;
 Outcome    *outcomes;
 
+static void *tail_memory;
 static LWLockPadded *locks;
 static shmem_startup_hook_type previous_startup_hook = NULL;
 #ifdef BATON_HAVE_SHMEM_REQUEST_HOOK
@@ -96,6 +99,7 @@ layout(char *base)
 	segments = carve(base, &used, mul_size(MAX_SEGMENTS, sizeof(Segment)));
 	outcomes = carve(base, &used, mul_size(count_outcomes(), sizeof(Outcome)));
 	waiter_bits = carve(base, &used, waiters_size(baton_max_queues, count_sessions()));
+	tail_memory = carve(base, &used, tail_size());
 	return used;
 }
 
@@ -202,6 +206,7 @@ startup(void)
 	locks = GetNamedLWLockTranche("baton");
 	if (!found)
 		init_shared(size);
+	tail_init(tail_memory, !found);
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -265,6 +270,12 @@ LWLock *
 outcome_lock(void)
 {
 	return &locks[OUTCOME_LOCK].lock;
+}
+
+LWLock *
+tail_lock(void)
+{
+	return &locks[TAIL_LOCK].lock;
 }
 
 void

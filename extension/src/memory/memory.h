@@ -29,6 +29,7 @@
 
 #include "baton.h"
 #include "core/heap.h"
+#include "core/histogram.h"
 #include "core/policy.h"
 #include "core/ranges.h"
 #include "core/segment.h"
@@ -66,11 +67,12 @@ typedef enum SlotState
 								 * is settled or released */
 #define SLOT_DETACHED 0x02		/* the claim is not bound to a session */
 #define SLOT_IN_HEAP 0x04		/* READY: in the lane's heap, not its list */
-#define SLOT_BORROWED 0x20		/* MOVING: it was taken for the move only */
 #define SLOT_ORPHAN 0x10		/* SETTLING: the transaction that claimed has rolled back meanwhile, so the
 								 * claim ends if the settling is undone */
 #define SLOT_UNRECORDED 0x08	/* its last claim ended without its holder, and the log does not say so yet: the
 								 * slot is all that knows its counts */
+#define SLOT_DELIVERED 0x40		/* the claim is counted in its queue's `delivered`: it can't be taken back any
+								 * more as if it had never been */
 
 /*
  * One message in memory.  Free: `next` is under the free list's spinlock.  Otherwise all is
@@ -84,6 +86,7 @@ typedef struct Slot
 	TimestampTz expires_at;		/* 0: never */
 	TimestampTz due;			/* DELAYED: when; CLAIMED: end of the lease, 0 while the claiming
 								 * transaction is open */
+	TimestampTz ready_at;		/* since when it can be received, for time_in_queue */
 	TimestampTz claimed_at;
 	int64		lease;			/* of the claim, microseconds */
 	uint64		key_hash;		/* 0: no key */
@@ -141,6 +144,26 @@ typedef enum QueueState
 	QUEUE_LIVE,
 	QUEUE_DROPPED				/* the keeper is still taking its slots back */
 } QueueState;
+
+/*
+ * What happened in a queue since its entry was made.  None ever falls.  Each claim that counts in `delivered` ends in
+ * exactly one of completed, failed, vanished, lease_expired and released; `vanished` also has those of a crash before.
+ */
+typedef struct QueueCounters
+{
+	uint64		sent;
+	uint64		delivered;		/* claims, but for those that were undone as if they had never been */
+	uint64		completed;
+	uint64		failed;
+	uint64		vanished;
+	uint64		lease_expired;
+	uint64		released;		/* by their holder, or rolled back by nobody's fault */
+	uint64		dead;			/* messages */
+	uint64		loaded;			/* messages brought in from the log */
+	uint64		strange;		/* bound claims that were settled by another session than their holder */
+	Histogram	time_in_queue;	/* of what counts in delivered: from ready_at to the claim */
+	Histogram	time_in_work;	/* of what counts in completed: from the claim to the commit that completed it */
+} QueueCounters;
 
 /*
  * One queue.  state, database, id, name, generation are written under the directory lock and the
@@ -207,14 +230,7 @@ typedef struct Queue
 
 	pg_atomic_uint64 received_at;	/* the last time somebody received or began to wait; unlocked */
 
-	/* Since the entry was made. */
-	uint64		sent;
-	uint64		delivered;
-	uint64		completed;
-	uint64		failed;
-	uint64		vanished;
-	uint64		dead;
-	uint64		strange;		/* bound claims that were settled by another session than their holder */
+	QueueCounters counters;
 } Queue;
 
 /* Claims of one key, and who waits for it.  Under its queue's lock; `next` under the key lock. */
@@ -291,6 +307,7 @@ typedef struct Database
 
 	uint32		outcomes_head;	/* outcome lock: what the keeper has to write, oldest first */
 	uint32		outcomes_tail;
+	uint32		outcomes_pending;	/* how many these are; also read unlocked */
 	bool		outcomes_lost;	/* outcome lock: some found no room */
 	uint64		outcomes_dropped;	/* how many, since start */
 } Database;
@@ -390,6 +407,7 @@ extern LWLock *queue_lock(uint32 queue);
 extern LWLock *hash_lock(uint32 bucket);
 extern LWLock *key_lock(void);
 extern LWLock *outcome_lock(void);
+extern LWLock *tail_lock(void);
 
 /* Sets the latch of a session's process; harmless if it has gone. */
 extern void session_wake(uint32 session);

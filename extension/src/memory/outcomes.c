@@ -29,6 +29,7 @@ outcome_post(uint32 database, const Outcome *outcome)
 		else
 			d->outcomes_head = i;
 		d->outcomes_tail = i;
+		d->outcomes_pending++;
 	}
 	LWLockRelease(outcome_lock());
 	return i != NONE;
@@ -55,6 +56,19 @@ outcome_death_pending(uint32 database, int64 message_id)
 	LWLockAcquire(outcome_lock(), LW_SHARED);
 	for (i = shared->databases[database].outcomes_head; i != NONE; i = outcomes[i].next)
 		if (outcomes[i].dead && outcomes[i].message_id == message_id)
+			break;
+	LWLockRelease(outcome_lock());
+	return i != NONE;
+}
+
+bool
+outcome_pending(uint32 database, int64 message_id)
+{
+	uint32		i;
+
+	LWLockAcquire(outcome_lock(), LW_SHARED);
+	for (i = shared->databases[database].outcomes_head; i != NONE; i = outcomes[i].next)
+		if (outcomes[i].message_id == message_id)
 			break;
 	LWLockRelease(outcome_lock());
 	return i != NONE;
@@ -88,6 +102,7 @@ outcomes_drop(uint32 database, uint32 n)
 			d->outcomes_tail = NONE;
 		outcomes[i].next = shared->free_outcomes;
 		shared->free_outcomes = i;
+		d->outcomes_pending--;
 	}
 	LWLockRelease(outcome_lock());
 }

@@ -19,6 +19,9 @@ extern uint32 outcomes_peek(uint32 database, Outcome *out, uint32 n);
 /* Whether a death of that message is in the list. */
 extern bool outcome_death_pending(uint32 database, int64 message_id);
 
+/* Whether anything of that message is in the list. */
+extern bool outcome_pending(uint32 database, int64 message_id);
+
 /* Whether one is in the list whose row goes to that segment. */
 extern bool outcome_pending_for(uint32 database, uint32 segment);
 

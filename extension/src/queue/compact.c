@@ -18,6 +18,7 @@
 #include "memory/directory.h"
 #include "memory/inflight.h"
 #include "memory/line.h"
+#include "memory/outcomes.h"
 #include "memory/slotlock.h"
 #include "memory/slots.h"
 #include "queue/compact.h"
@@ -74,30 +75,60 @@ take_slot(uint32 slot, PendingMove *move)
 	if ((s->state != SLOT_READY && s->state != SLOT_DELAYED && s->state != SLOT_BLOCKED) ||
 		(s->flags & SLOT_UNRECORDED))
 		return false;
-	move->slot = slot;
-	move->before = s->state == SLOT_DELAYED ? SLOT_DELAYED : SLOT_READY;
 	if (s->key_hash != 0 && !(s->flags & SLOT_HOLDS_KEY))
 	{
 		if (!key_acquire(slot, queues[s->queue].policy.key_in_flight))
 			return false;
 		move->key_taken = true;
 	}
+	move->slot = slot;
+	move->known = true;
+	move->due = s->state == SLOT_DELAYED ? s->due : 0;
 	line_take_out(slot);
 	line_move(slot);
 	return true;
 }
 
+/*
+ * A slot for a message that has none, in the hash and with the key of its message from the start: the loader, which
+ * passes over it, may bring in others of that key that come after it.
+ */
+static bool
+place_borrowed(uint32 slot, const Survivor *survivor, PendingMove *move)
+{
+	const Queue *queue = &queues[slots[slot].queue];
+
+	if (queue->state != QUEUE_LIVE || queue->database != slots[slot].database ||
+		queue->id != survivor->queue_id || !line_borrow(slot))
+	{
+		slot_give_back(slot);
+		return false;
+	}
+	if (!survivor->finished && survivor->key_hash != 0)
+	{
+		if (!key_acquire(slot, queue->policy.key_in_flight))
+		{
+			line_free(slot);
+			return false;
+		}
+		move->key_taken = true;
+	}
+	move->slot = slot;
+	move->borrowed = true;
+	return true;
+}
+
 /* It has none: a slot for the move.  Its place in the log is where the loader would read it. */
 static bool
-borrow_slot(uint32 database, uint32 queue, uint32 segment, const Survivor *survivor,
-			PendingMove *move)
+borrow_slot(uint32 database, uint32 segment, const Survivor *survivor, PendingMove *move)
 {
+	uint32		queue = queue_find_id(database, survivor->queue_id);
 	uint32		slot;
 	uint32		generation;
 	bool		borrowed;
 	Slot	   *s;
 
-	if (line_obtain(queue, 1, &slot) == 0)
+	if (queue == NONE || line_obtain(queue, 1, &slot) == 0)
 		return false;
 	s = &slots[slot];
 	LWLockAcquire(queue_lock(queue), LW_EXCLUSIVE);
@@ -105,18 +136,15 @@ borrow_slot(uint32 database, uint32 queue, uint32 segment, const Survivor *survi
 	memset(s, 0, sizeof(*s));
 	s->generation = generation;
 	s->id = survivor->id;
+	s->key_hash = survivor->key_hash;
 	s->database = database;
 	s->queue = queue;
 	s->session = s->settler = NONE;
 	s->tid = survivor->tid;
 	s->segment = segment;
 	s->priority = survivor->priority;
-	borrowed = queues[queue].state == QUEUE_LIVE && line_borrow(slot);
+	borrowed = place_borrowed(slot, survivor, move);
 	LWLockRelease(queue_lock(queue));
-	if (!borrowed)
-		slot_give_back(slot);
-	move->slot = slot;
-	move->before = SLOT_ARRIVING;
 	return borrowed;
 }
 
@@ -125,22 +153,21 @@ static PendingMove *
 take(uint32 database, uint32 segment, const Survivor *survivor)
 {
 	PendingMove move = {0};
-	uint32		queue = queue_find_id(database, survivor->queue_id);
-	uint32		slot_queue;
-	uint32		slot = slot_hash_find(database, survivor->id, &slot_queue);
-	Suspect		suspect;
+	uint32		queue;
+	uint32		slot = slot_hash_find(database, survivor->id, &queue);
 	bool		taken = false;
 
-	if (queue == NONE || inflight_suspect(database, survivor->id, &suspect))
+	if (inflight_is_suspect(database, survivor->id))
 		return NULL;
 	if (slot == NONE)
-		taken = borrow_slot(database, queue, segment, survivor, &move);
+		taken = borrow_slot(database, segment, survivor, &move);
 	else
 	{
 		SlotLock	lock = SLOT_LOCK_INIT;
 
 		if (slot_lock(&lock, slot) && slots[slot].id == survivor->id &&
-			slots[slot].database == database && slots[slot].segment == segment)
+			slots[slot].database == database && slots[slot].segment == segment &&
+			queues[slots[slot].queue].state == QUEUE_LIVE)
 			taken = take_slot(slot, &move);
 		slot_unlock(&lock);
 	}
@@ -151,24 +178,28 @@ take(uint32 database, uint32 segment, const Survivor *survivor)
 
 /*
  * What a borrowed slot needs to know to be placed.  The snapshot is taken after the slot is in the hash: nothing
- * happens to the message any more.
+ * happens to the message any more, unless something did that has yet to be written.  It stays unknown if so, and if the
+ * row isn't where it was when it was listed: moved by another cleanup, or by VACUUM FULL.
  */
 static void
-fill_borrowed(Relation messages, Relation events, const Survivor *survivor, PendingMove *move)
+fill_borrowed(uint32 database, Relation messages, Relation events, const Survivor *survivor,
+			  PendingMove *move)
 {
 	Slot	   *s = &slots[move->slot];
 	ItemPointerData tid = survivor->tid;
+	bool		pending = outcome_pending(database, survivor->id);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TupleTableSlot *tuple = table_slot_create(messages, NULL);
 	MessageRow	row;
 	EventRow	event;
 	bool		has_event = log_latest_event(events, survivor->id, snapshot, false, &event);
 
-	if (log_fetch_message(messages, tuple, &tid, survivor->id, snapshot, &row) == FETCH_OK)
+	if (!pending && !(has_event && event.action == EVENT_MOVED) &&
+		log_fetch_message(messages, tuple, &tid, survivor->id, snapshot, &row) == FETCH_OK)
 	{
+		move->known = true;
 		s->sent_at = row.sent_at;
 		s->expires_at = row.expires_at;
-		s->key_hash = row.key ? log_key_hash(row.queue_id, row.key) : 0;
 		move->due = row.deliver_at;
 		if (has_event)
 		{
@@ -176,12 +207,10 @@ fill_borrowed(Relation messages, Relation events, const Survivor *survivor, Pend
 			s->crashes = event.crashes;
 			move->due = event.deliver_at;
 			move->finished = log_event_is_terminal(event.action);
-			move->holds_key = event.action != EVENT_RELEASED;
+			if (event.action != EVENT_RELEASED)
+				move->key_taken = false;	/* it has failed, and keeps it */
 		}
 	}
-	else
-		move->finished = true;	/* no such row */
-	move->known = true;
 	ExecDropSingleTupleTableSlot(tuple);
 	UnregisterSnapshot(snapshot);
 }
@@ -229,9 +258,10 @@ move_some(uint32 database, uint32 segment, uint32 target)
 	for (int i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (taken[i]->before == SLOT_ARRIVING)
-			fill_borrowed(messages, events, survivor[i], taken[i]);
-		taken[i]->copied = census_copy(&from, &to, survivor[i], &taken[i]->tid);
+		if (taken[i]->borrowed)
+			fill_borrowed(database, messages, events, survivor[i], taken[i]);
+		taken[i]->copied =
+			taken[i]->known && census_copy(&from, &to, survivor[i], &taken[i]->tid);
 		if (!taken[i]->copied)
 			continue;
 		taken[i]->segment = target;
@@ -250,6 +280,10 @@ compact_segment(uint32 database, uint32 segment, SegmentRow *row, bool *left)
 	uint32		target = open_survivor_segment(database);
 	int			moved;
 
+	/* it is opened in a step of its own, so that everybody knows the segment before there is a message in it */
+	*left = true;
+	if (segments[target].state != SEGMENT_OPEN)
+		return 0;
 	xact_session();
 	xact_reserve_moves(STEP);
 	list_survivors(segment);
@@ -265,67 +299,52 @@ compact_segment(uint32 database, uint32 segment, SegmentRow *row, bool *left)
 
 /* Callbacks' parts */
 
-/*
- * A message that had no slot: it keeps this one if it is to be delivered, as if the loader had brought it in.  One of
- * which nothing is known yet, as the step failed, is left to the loader.
- */
+/* Nothing is known of a message whose slot was borrowed: the loader reads it. */
 static void
-place_borrowed(const PendingMove *move, TimestampTz now, Wakes *wakes)
+leave_to_loader(const PendingMove *move, Wakes *wakes)
 {
 	Slot	   *s = &slots[move->slot];
 	Queue	   *queue = &queues[s->queue];
 
-	s->flags &= ~SLOT_BORROWED;
-	if (!move->known)
-	{
-		if (s->id <= queue->lanes[s->priority].cursor)
-			lane_leave_gap(queue, s->priority, s->id);
-		line_free(move->slot);
-		keeper_wake(s->database);
-		return;
-	}
-	if (move->finished || is_over(s, now))
-	{
-		if (!move->finished)
-			count_finished(s);
-		line_free(move->slot);
-		return;
-	}
-	if (move->holds_key)
-		key_hold(move->slot);
+	if (s->id <= queue->lanes[s->priority].cursor)
+		lane_leave_gap(queue, s->priority, s->id);
+	waiters_wake_session(shared->databases[s->database].keeper_session, wakes);
+	line_free(move->slot);
+}
+
+/* Back in its lane or under the timers; one that had no slot keeps this one, as if the loader had brought it in. */
+static void
+place(const PendingMove *move, TimestampTz now, Wakes *wakes)
+{
+	Slot	   *s = &slots[move->slot];
+	Queue	   *queue = &queues[s->queue];
+	bool		in_log = move->borrowed && (move->key_taken || !(s->flags & SLOT_HOLDS_KEY));
+
+	if (move->borrowed)
+		queue->counters.loaded++;
 	if (move->due <= now)
 	{
+		if (move->borrowed)
+			s->ready_at = Max(move->due, s->sent_at);
 		line_ready(move->slot);
-		waiters_wake(s->queue, 1, wakes);
 	}
-	else if (!(s->flags & SLOT_HOLDS_KEY) &&
-			 (move->due > now + PARK_HORIZON || delayed_full(queue)))
+	else if (in_log && (move->due > now + PARK_HORIZON || delayed_full(queue)))
 	{
 		due_leave(queue, s->id, move->due);
 		line_free(move->slot);
+		return;
 	}
 	else
 		line_delay(move->slot, move->due, wakes);
-}
-
-static void
-place_back(const PendingMove *move, Wakes *wakes)
-{
-	Slot	   *s = &slots[move->slot];
-
-	if (move->before == SLOT_DELAYED)
-		line_delay(move->slot, s->due, wakes);
-	else
-		line_ready(move->slot);
 	if (move->key_taken)
 		key_release(move->slot);
-	waiters_wake(s->queue, 1, wakes);
 }
 
 static void
 end_move(const PendingMove *move, bool committed, TimestampTz now, Wakes *wakes)
 {
 	Slot	   *s = &slots[move->slot];
+	uint32		queue = s->queue;
 
 	if (committed && move->copied)
 	{
@@ -337,12 +356,19 @@ end_move(const PendingMove *move, bool committed, TimestampTz now, Wakes *wakes)
 		s->segment = move->segment;
 		s->tid = move->tid;
 	}
-	if (queues[s->queue].state != QUEUE_LIVE)
+	if (queues[queue].state != QUEUE_LIVE || (move->known && move->finished))
 		line_free(move->slot);
-	else if (s->flags & SLOT_BORROWED)
-		place_borrowed(move, now, wakes);
+	else if (!move->known)
+		leave_to_loader(move, wakes);
+	else if (is_over(s, now))
+	{
+		count_finished(s);
+		line_free(move->slot);
+	}
 	else
-		place_back(move, wakes);
+		place(move, now, wakes);
+	if (line_has_ready(&queues[queue]))	/* this one, or one that waited for its key */
+		waiters_wake(queue, 1, wakes);
 }
 
 static void

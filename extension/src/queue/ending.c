@@ -83,9 +83,12 @@ slot_return(uint32 slot, TimestampTz due, bool in_log, TimestampTz now, Wakes *w
 	{
 		count_finished(s);
 		line_free(slot);
+		if (line_has_ready(queue))	/* its key may have let another one go */
+			waiters_wake((uint32) (queue - queues), 1, wakes);
 	}
 	else if (due <= now)
 	{
+		s->ready_at = now;
 		line_ready(slot);
 		waiters_wake(s->queue, 1, wakes);
 	}
@@ -126,14 +129,18 @@ count_ending(Slot *s, Queue *queue, EndReason reason, TimestampTz now)
 		case END_LEASE:
 			s->crashes++;
 			s->returns = 0;
-			queue->vanished++;
+			if (reason == END_LEASE)
+				queue->counters.lease_expired++;
+			else
+				queue->counters.vanished++;
 			return now;
 		case END_FAILED:
 			s->failures++;
 			s->returns = 0;
-			queue->failed++;
+			queue->counters.failed++;
 			return now + retry_delay(queue, s->failures);
 		case END_RETURNED:
+			queue->counters.released++;
 			break;
 	}
 	s->returns = Min(s->returns + 1, RETURNS_MAX);
@@ -181,6 +188,19 @@ fill_outcome(Outcome *o, uint32 slot, EndReason reason, int sqlstate, const char
 }
 
 void
+claim_delivered(uint32 slot)
+{
+	Slot	   *s = &slots[slot];
+	QueueCounters *counters = &queues[s->queue].counters;
+
+	if (s->flags & SLOT_DELIVERED)
+		return;
+	s->flags |= SLOT_DELIVERED;
+	counters->delivered++;
+	histogram_add(&counters->time_in_queue, s->claimed_at - s->ready_at);
+}
+
+void
 claim_end(uint32 slot, EndReason reason, int sqlstate, const char *text, TimestampTz now,
 		  Wakes *wakes)
 {
@@ -194,6 +214,7 @@ claim_end(uint32 slot, EndReason reason, int sqlstate, const char *text, Timesta
 	line_take_out(slot);
 	inflight_clear(slot);
 	suspect_end(slot);
+	claim_delivered(slot);
 	due = count_ending(s, queue, reason, now);
 	outcome.failures = s->failures;
 	outcome.crashes = s->crashes;
@@ -208,7 +229,7 @@ claim_end(uint32 slot, EndReason reason, int sqlstate, const char *text, Timesta
 		s->flags |= SLOT_UNRECORDED;
 	if (outcome.dead)
 	{
-		queue->dead++;
+		queue->counters.dead++;
 		key_release(slot);
 		line_condemn(slot);
 		waiters_wake(s->queue, 1, wakes);	/* its key may have let another one go */
@@ -228,9 +249,32 @@ claim_give_back(uint32 slot, Wakes *wakes)
 	line_take_out(slot);
 	if (s->failures + s->crashes + s->returns == 0)
 		key_release(slot);
+	if (s->flags & SLOT_DELIVERED)
+		queues[s->queue].counters.released++;
 	line_ready(slot);
-	queues[s->queue].delivered--;
 	waiters_wake(s->queue, 1, wakes);
+}
+
+void
+claim_forget(uint32 slot, bool look_again, Wakes *wakes)
+{
+	Slot	   *s = &slots[slot];
+	uint32		q = s->queue;
+	Queue	   *queue = &queues[q];
+
+	inflight_clear(slot);
+	suspect_end(slot);
+	line_take_out(slot);
+	if (look_again)
+	{
+		lane_leave_gap(queue, s->priority, s->id);
+		waiters_wake_session(shared->databases[queue->database].keeper_session, wakes);
+	}
+	else
+		count_finished(s);
+	line_free(slot);
+	if (line_has_ready(queue))	/* its key may have let another one go */
+		waiters_wake(q, 1, wakes);
 }
 
 void

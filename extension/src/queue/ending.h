@@ -28,8 +28,17 @@ typedef enum EndReason
 extern void claim_end(uint32 slot, EndReason reason, int sqlstate, const char *text,
 					  TimestampTz now, Wakes *wakes);
 
+/* The claim is there to stay, whatever ends it: counts it, once.  Under the queue's lock. */
+extern void claim_delivered(uint32 slot);
+
 /* The claim never was: its message is back in its place, and nothing is counted.  Under the queue's lock. */
 extern void claim_give_back(uint32 slot, Wakes *wakes);
+
+/*
+ * The claim never was, and its message isn't in the log: its slot is freed.  look_again: the loader looks for it
+ * once more.  Under the queue's lock.
+ */
+extern void claim_forget(uint32 slot, bool look_again, Wakes *wakes);
 
 /* Posts the death of a CONDEMNED slot, under its queue's lock. */
 extern void condemned_post(uint32 slot, TimestampTz now);

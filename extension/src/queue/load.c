@@ -185,7 +185,7 @@ take_history(uint32 slot, const EventRow *event, TimestampTz now)
 	if (!suspect.unlogged || suspect.posted)
 		return false;
 	dead = s->crashes >= queue->policy.max_crashes;
-	queue->vanished++;
+	queue->counters.vanished++;
 	post_crash(slot, &suspect, dead, now);
 	return dead;
 }
@@ -216,7 +216,7 @@ place(uint32 slot, const Found *found, const EventRow *event, TimestampTz now, W
 	}
 	if (take_history(slot, event, now))
 	{
-		queue->dead++;
+		queue->counters.dead++;
 		line_condemn(slot);
 		return false;
 	}
@@ -224,6 +224,8 @@ place(uint32 slot, const Found *found, const EventRow *event, TimestampTz now, W
 		key_hold(slot);
 	if (due <= now)
 	{
+		s->ready_at = Max(due, event ? event->at : s->sent_at);
+		queue->counters.loaded++;
 		line_ready(slot);
 		return true;
 	}
@@ -233,7 +235,10 @@ place(uint32 slot, const Found *found, const EventRow *event, TimestampTz now, W
 		line_free(slot);
 	}
 	else
+	{
+		queue->counters.loaded++;
 		line_delay(slot, due, wakes);
+	}
 	return false;
 }
 
@@ -382,16 +387,54 @@ read_segment(Relation rel, uint32 segment, const Pass *pass, int priority, int64
 	return n;
 }
 
+/* Whether compaction has moved a message elsewhere, as the snapshot sees it. */
+static bool
+was_moved(const Found *found, Snapshot snapshot)
+{
+	Relation	rel = try_relation_open(segments[found->segment].events, AccessShareLock);
+	EventRow	event;
+	bool		moved;
+
+	if (rel == NULL)			/* dropped by hand */
+		return true;
+	moved = log_latest_event(rel, found->head.id, snapshot, false, &event) &&
+			event.action == EVENT_MOVED;
+	relation_close(rel, NoLock);
+	return moved;
+}
+
+/*
+ * One row a message, by id.  A message that was moved is found in each segment where it has been, and
+ * the row that counts must be the one that gets the slot.  Returns how many rows are left.
+ */
+static int
+one_each(Found *found, int n, Snapshot snapshot)
+{
+	int			kept = 0;
+
+	qsort(found, n, sizeof(Found), compare_found);
+	for (int i = 0; i < n; i++)
+	{
+		if (kept == 0 || found[kept - 1].head.id != found[i].head.id)
+			found[kept++] = found[i];
+		else if (found[kept - 1].segment != found[i].segment &&
+				 was_moved(&found[kept - 1], snapshot))
+			found[kept - 1] = found[i];
+	}
+	return kept;
+}
+
 /*
  * The first `limit` rows of a lane with after < id <= upto, over all segments, by id.  Segments come by their
- * first ids, so when enough is found, those that begin later needn't be read.
+ * first ids, so when enough is found, those that begin later needn't be read.  Returns more than `limit` where
+ * the last of them is found several times.
  */
 static int
 read_lane(const Pass *pass, int priority, int64 after, int64 upto, int limit,
 		  Snapshot snapshot, Found **out)
 {
 	MessageHead *heads = palloc(limit * sizeof(MessageHead));
-	Found	   *found = palloc(2 * limit * sizeof(Found));
+	Found	   *found = palloc((2 * limit + pass->nsegments) * sizeof(Found));
 	int			n = 0;
 
 	after = Max(after, pass->finished_below - 1);
@@ -415,8 +458,9 @@ read_lane(const Pass *pass, int priority, int64 after, int64 upto, int limit,
 		qsort(found, n, sizeof(Found), compare_found);
 		if (n >= limit)
 		{
-			n = limit;
-			upto = found[n - 1].head.id;
+			upto = found[limit - 1].head.id;
+			while (found[n - 1].head.id > upto)
+				n--;
 		}
 	}
 	pfree(heads);
@@ -437,15 +481,17 @@ read_range(Pass *pass, int priority, int64 after, int64 upto)
 	int			n = LOAD_CHUNK;
 
 	BATON_POINT("load-snapshot-taken");
-	while (n == LOAD_CHUNK && !short_of_slots)
+	while (n >= LOAD_CHUNK && !short_of_slots)
 	{
 		Found	   *found;
+		int			messages;
 		int			done;
 
 		CHECK_FOR_INTERRUPTS();
 		n = read_lane(pass, priority, after, upto, LOAD_CHUNK, rows, &found);
-		done = bring_in(pass, found, n, &events);
-		short_of_slots = done < n;
+		messages = one_each(found, n, rows);
+		done = bring_in(pass, found, messages, &events);
+		short_of_slots = done < messages;
 		if (done > 0)
 			after = found[done - 1].head.id;
 		pfree(found);
@@ -463,7 +509,7 @@ peek_lane(const Pass *pass, int priority, int64 after, int n)
 	Found	   *found;
 	int64		end = ID_INFINITE;
 
-	if (read_lane(pass, priority, after, ID_INFINITE, n, snapshot, &found) == n)
+	if (read_lane(pass, priority, after, ID_INFINITE, n, snapshot, &found) >= n)
 		end = found[n - 1].head.id;
 	end_read(snapshot);
 	return end;
@@ -672,6 +718,7 @@ read_due_range(Pass *pass, TimestampTz after, TimestampTz upto)
 	{
 		CHECK_FOR_INTERRUPTS();
 		n = read_due(pass, after, upto, skip, rows, &found, &last, &any);
+		n = one_each(found, n, rows);
 		for (int i = 0; i < n && enough; i += LOAD_CHUNK)
 		{
 			int			k = Min(n - i, LOAD_CHUNK);

@@ -164,6 +164,8 @@ sweep_over(uint32 database, uint32 segment)
 		line_take_out(i);
 		count_finished(s);
 		line_free(i);
+		if (line_has_ready(&queues[lock.queue]))	/* its key may have let another one go */
+			waiters_wake(lock.queue, 1, &lock.wakes);
 	}
 	slot_unlock(&lock);
 }
@@ -235,20 +237,22 @@ table_blocks(Oid table)
 
 /*
  * Counts a segment, and empties it if nothing in it is needed.  The count takes a while and needs no lock; what it said is
- * still true under the lock if nothing has been appended, since what is finished stays so.
+ * still true under the lock if nothing has been appended or finished, since what is finished stays so: but a consumer may
+ * just have completed a message that had expired in its hands, and its result is to be retained.
  */
 static void
 count_segment(Cleanup *cleanup, uint32 segment, SegmentRow *row)
 {
 	LogSegment	tables = log_segment_of(segment);
-	uint64		finished = pg_atomic_read_u64(&segments[segment].finished);
+	uint64		finished;
 	BlockNumber blocks[2];
 	int64		bytes;
 
+	sweep_over(cleanup->database, segment);
+	finished = pg_atomic_read_u64(&segments[segment].finished);
 	blocks[0] = table_blocks(tables.messages);
 	blocks[1] = table_blocks(tables.events);
 	census_take(&tables, baton_now(), row);
-	sweep_over(cleanup->database, segment);
 	if (is_needed(row, baton_now()))
 	{
 		put_segment(segment, row, SEGMENT_COUNTED, finished);
@@ -264,6 +268,7 @@ count_segment(Cleanup *cleanup, uint32 segment, SegmentRow *row)
 	}
 	BATON_POINT("reclaim-locked");
 	if (memory_refers_to(cleanup->database, segment) ||
+		finished != pg_atomic_read_u64(&segments[segment].finished) ||
 		blocks[0] != table_blocks(tables.messages) || blocks[1] != table_blocks(tables.events))
 	{
 		segments[segment].not_before = baton_now() + RETRY_AFTER;
@@ -401,7 +406,7 @@ compact(Cleanup *cleanup, uint32 segment, SegmentRow *row)
 	int			moved = compact_segment(cleanup->database, segment, row, &left);
 
 	cleanup->report.messages_moved += moved;
-	if (row->moved_at != 0 && !left)
+	if (row->moved_at > row->counted_at && !left)
 		row->counted_at = 0;	/* what is left has to be counted */
 	if (moved > 0 || !left)
 		put_segment(segment, row, SEGMENT_CHANGED, 0);

@@ -106,7 +106,9 @@ hand_out(uint32 slot, const ReceiveOptions *options, int64 lease, TimestampTz no
 	s->session_generation = session_generation(s->session);
 	s->process_id = MyProcPid;
 	s->role = GetUserId();
-	s->flags = options->detached ? s->flags | SLOT_DETACHED : s->flags & ~SLOT_DETACHED;
+	s->flags &= ~(SLOT_DETACHED | SLOT_DELIVERED);
+	if (options->detached)
+		s->flags |= SLOT_DETACHED;
 	line_claim(slot, 0, wakes);
 	inflight_set(slot);
 
@@ -149,7 +151,6 @@ claim_locked(uint32 q, const ReceiveOptions *options, int n, TimestampTz now, Cl
 	for (int i = 0; i < naside; i++)
 		line_ready(aside[i]);
 	queue->stalled = found == 0 && naside > 0;
-	queue->delivered += found;
 	return found;
 }
 
@@ -193,6 +194,22 @@ unclaim(const Claim *claim)
 	slot_unlock(&lock);
 }
 
+/*
+ * Forgets a claimed message whose row is not in the log: somebody removed it by hand.  If that may be this
+ * transaction, it may be undone: then the loader looks for the row once more.
+ */
+static void
+forget(const Claim *claim)
+{
+	SlotLock	lock = SLOT_LOCK_INIT;
+	const Slot *s = &slots[claim->slot];
+	bool		mine = TransactionIdIsValid(GetTopTransactionIdIfAny());
+
+	if (slot_lock(&lock, claim->slot) && s->state == SLOT_CLAIMED && s->generation == claim->generation)
+		claim_forget(claim->slot, mine, &lock.wakes);
+	slot_unlock(&lock);
+}
+
 /* The relation of a segment, kept open for a run of messages of the same one. */
 typedef struct OpenSegment
 {
@@ -211,45 +228,44 @@ close_segment(OpenSegment *open)
 	open->rel = NULL;
 }
 
+/* NULL: it was dropped by hand. */
 static Relation
 open_segment(OpenSegment *open, uint32 segment)
 {
 	if (open->rel != NULL && open->segment == segment)
 		return open->rel;
 	close_segment(open);
-	open->rel = table_open(segments[segment].messages, AccessShareLock);
-	open->slot = table_slot_create(open->rel, NULL);
+	open->rel = try_table_open(segments[segment].messages, AccessShareLock);
+	if (open->rel != NULL)
+		open->slot = table_slot_create(open->rel, NULL);
 	open->segment = segment;
 	return open->rel;
 }
 
-/* Reads a claimed message.  False: it isn't visible yet, or its row is gone. */
-static bool
+/* Reads a claimed message, where it is or where it was moved to by a rewrite of its table. */
+static FetchVerdict
 read_message(const Claim *claim, const QueueRef *ref, OpenSegment *open, Snapshot snapshot,
 			 Delivery *out)
 {
 	Relation	rel = open_segment(open, claim->segment);
 	ItemPointerData tid = claim->tid;
-	FetchVerdict verdict =
-		log_fetch_message(rel, open->slot, &tid, claim->id, snapshot, &out->row);
+	FetchVerdict verdict;
 
+	if (rel == NULL)
+		return FETCH_ELSEWHERE;
+	verdict = log_fetch_message(rel, open->slot, &tid, claim->id, snapshot, &out->row);
 	if (verdict == FETCH_ELSEWHERE)
 	{
 		verdict = log_find_message(rel, ref->id, claim->id, snapshot, &out->row, &tid);
 		if (verdict == FETCH_OK)
 			slots[claim->slot].tid = tid;
 	}
-	if (verdict == FETCH_ELSEWHERE)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("message " INT64_FORMAT " is not in the log any more", claim->id),
-				 errdetail("Its row in \"%s\" was removed by hand.",
-						   RelationGetRelationName(rel))));
-	if (verdict == FETCH_NOT_YET)
-		return false;
-	out->attempt = claim->attempt;
-	claim_receipt(claim->slot, claim->generation, claim->id, out->receipt);
-	return true;
+	if (verdict == FETCH_OK)
+	{
+		out->attempt = claim->attempt;
+		claim_receipt(claim->slot, claim->generation, claim->id, out->receipt);
+	}
+	return verdict;
 }
 
 static void
@@ -263,33 +279,49 @@ check_options(const ReceiveOptions *options)
 						errmsg("lease must be longer than zero")));
 }
 
-/* Claimed messages that the snapshot doesn't see; made when the first one turns up. */
-typedef struct Unseen
+/* What became of a receive; unseen: claimed messages that the snapshot doesn't see, made when the
+ * first one turns up; gone: how many aren't in the log any more, and the first one's id. */
+typedef struct Reception
 {
-	Claim	   *claim;
-	int			count;
-} Unseen;
+	int			found;
+	Claim	   *unseen;
+	int			nunseen;
+	int			ngone;
+	int64		first_gone;
+} Reception;
 
 static void
-add_unseen(Unseen *unseen, const Claim *claim)
+take_delivery(Reception *r, const Claim *claim, FetchVerdict verdict)
 {
-	if (unseen->claim == NULL)
-		unseen->claim = palloc(PASS_OVER_MAX * sizeof(Claim));
-	unseen->claim[unseen->count++] = *claim;
+	switch (verdict)
+	{
+		case FETCH_OK:
+			r->found++;
+			break;
+		case FETCH_NOT_YET:
+			if (r->unseen == NULL)
+				r->unseen = palloc(PASS_OVER_MAX * sizeof(Claim));
+			r->unseen[r->nunseen++] = *claim;
+			break;
+		case FETCH_ELSEWHERE:
+			if (r->ngone++ == 0)
+				r->first_gone = claim->id;
+			forget(claim);
+			break;
+	}
 }
 
-/* Claims and reads up to options->max; what can't be seen yet goes to unseen, still claimed. */
-static int
+/* Claims and reads up to options->max; what can't be seen yet is still claimed afterwards. */
+static void
 receive_visible(const QueueRef *ref, const ReceiveOptions *options, Claim *claims,
-				Delivery *out, Unseen *unseen)
+				Delivery *out, Reception *r)
 {
 	OpenSegment open = {NONE, NULL, NULL};
 	Snapshot	snapshot = GetActiveSnapshot();
-	int			found = 0;
 
-	while (found < options->max && unseen->count < PASS_OVER_MAX)
+	while (r->found < options->max && r->nunseen < PASS_OVER_MAX)
 	{
-		int			want = Min(options->max - found, PASS_OVER_MAX - unseen->count);
+		int			want = Min(options->max - r->found, PASS_OVER_MAX - r->nunseen);
 		int			n;
 
 		xact_reserve_claims(want);
@@ -298,18 +330,24 @@ receive_visible(const QueueRef *ref, const ReceiveOptions *options, Claim *claim
 			xact_add_claim(claims[i].slot, claims[i].generation, options->detached);
 		BATON_POINT("receive-claimed");
 		for (int i = 0; i < n; i++)
-		{
-			if (read_message(&claims[i], ref, &open, snapshot, &out[found]))
-				found++;
-			else
-				add_unseen(unseen, &claims[i]);
-		}
+			take_delivery(r, &claims[i],
+						  read_message(&claims[i], ref, &open, snapshot, &out[r->found]));
 		if (n < want)
 			break;
 		CHECK_FOR_INTERRUPTS();
 	}
 	close_segment(&open);
-	return found;
+}
+
+static void
+say_gone(const char *queue, const Reception *r)
+{
+	ereport(LOG,
+			(errmsg_plural("%d message of queue \"%s\" is not in the log any more",
+						   "%d messages of queue \"%s\" are not in the log any more", r->ngone,
+						   r->ngone, queue),
+			 errdetail("Its row, or its table, was removed by hand; the first is message " INT64_FORMAT ".",
+					   r->first_gone)));
 }
 
 Delivery *
@@ -318,7 +356,7 @@ queue_receive(const char *name, const ReceiveOptions *options, int *n)
 	QueueRef	ref;
 	Delivery   *out;
 	Claim	   *claims;
-	Unseen		unseen = {NULL, 0};
+	Reception	reception = {0};
 
 	check_options(options);
 	ref = resolve_queue(name);
@@ -326,10 +364,13 @@ queue_receive(const char *name, const ReceiveOptions *options, int *n)
 	xact_session();
 	out = palloc(options->max * sizeof(Delivery));
 	claims = palloc(options->max * sizeof(Claim));
-	*n = receive_visible(&ref, options, claims, out, &unseen);
-	for (int i = unseen.count; i-- > 0;)
-		unclaim(&unseen.claim[i]);
+	receive_visible(&ref, options, claims, out, &reception);
+	for (int i = reception.nunseen; i-- > 0;)
+		unclaim(&reception.unseen[i]);
+	if (reception.ngone > 0)
+		say_gone(name, &reception);
 	pfree(claims);
+	*n = reception.found;
 	return out;
 }
 
@@ -342,6 +383,8 @@ claims_start_leases(const LocalClaim *claims, uint32 n, TimestampTz now, SlotLoc
 
 		if (!slot_lock(lock, claims[i].slot) || s->generation != claims[i].generation || s->due != 0)
 			continue;
+		if (s->state == SLOT_CLAIMED || s->state == SLOT_SETTLING)
+			claim_delivered(claims[i].slot);
 		if (s->state == SLOT_CLAIMED)
 			line_claim(claims[i].slot, now + s->lease, &lock->wakes);
 		else if (s->state == SLOT_SETTLING)

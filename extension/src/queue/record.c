@@ -20,6 +20,7 @@
 #include "memory/line.h"
 #include "memory/outcomes.h"
 #include "memory/slotlock.h"
+#include "memory/tail.h"
 #include "queue/ending.h"
 #include "queue/record.h"
 #include "queue/resolve.h"
@@ -46,8 +47,9 @@ fill_event(EventRow *row, const Outcome *o, EventAction action)
 		row->detail = error_detail(o->text, o->sqlstate);
 }
 
-/* The rows of one outcome: what happened, and `dead` if that used a budget up. */
-static void
+/* The rows of one outcome: what happened, and `dead` if that used a budget up.  Returns the id of the first; 0: the
+ * message's table is gone. */
+static int64
 append_outcome(uint32 database, const Outcome *o)
 {
 	EventRow	rows[2];
@@ -56,12 +58,12 @@ append_outcome(uint32 database, const Outcome *o)
 	Relation	rel = try_relation_open(segments[o->segment].events, RowExclusiveLock);
 
 	if (rel == NULL)
-		return;					/* dropped by hand */
+		return 0;				/* dropped by hand */
 	/* emptied: the message was finished, and its retention is over */
 	if (segments[o->segment].generation != o->segment_generation)
 	{
 		relation_close(rel, RowExclusiveLock);
-		return;
+		return 0;
 	}
 
 	fill_event(&rows[0], o, (EventAction) o->action);
@@ -74,6 +76,7 @@ append_outcome(uint32 database, const Outcome *o)
 	}
 	log_append_events(rel, rows, n);
 	table_close(rel, NoLock);
+	return id;
 }
 
 /* It is in the log: a dead message leaves the window, one that is due late may. */
@@ -111,8 +114,21 @@ finish_outcome(uint32 database, const Outcome *o)
  * the lock that keeps a second writer out is still held.
  */
 static Outcome batch[RECORD_BATCH];
+static int64 batch_event[RECORD_BATCH];	/* id of the first row of each; 0: none was written */
 static uint32 batch_count = 0;
 static uint32 batch_database;
+
+/* For those who follow the log. */
+static void
+announce(const Outcome *o, int64 event_id)
+{
+	TailEntry	entry = {event_id, o->message_id, batch_database, o->queue_id};
+
+	tail_add(&entry);
+	entry.event_id++;
+	if (o->dead)
+		tail_add(&entry);
+}
 
 static void
 outcomes_callback(XactEvent event, void *arg)
@@ -121,8 +137,14 @@ outcomes_callback(XactEvent event, void *arg)
 		return;
 	if (event == XACT_EVENT_COMMIT)
 	{
+		bool		followed = tail_wanted(baton_now());
+
 		for (uint32 i = 0; i < batch_count; i++)
+		{
+			if (followed && batch_event[i] != 0)
+				announce(&batch[i], batch_event[i]);
 			finish_outcome(batch_database, &batch[i]);
+		}
 		outcomes_drop(batch_database, batch_count);
 	}
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
@@ -157,8 +179,9 @@ record_outcomes(uint32 database)
 	PushActiveSnapshot(GetTransactionSnapshot());	/* a row may need its TOAST table */
 	n = outcomes_peek(database, batch, RECORD_BATCH);
 	for (uint32 i = 0; i < n; i++)
-		if (queues[batch[i].queue].generation == batch[i].queue_generation)
-			append_outcome(database, &batch[i]);
+		batch_event[i] = queues[batch[i].queue].generation == batch[i].queue_generation
+							 ? append_outcome(database, &batch[i])
+							 : 0;
 	PopActiveSnapshot();
 	BATON_POINT("record-before-commit");
 	batch_database = database;

@@ -83,14 +83,20 @@ row_of(const SegmentRow *rows, int n, int32 number)
 	return NULL;
 }
 
-/* A pair without a row came from a restore: it is read, and not written to. */
+/*
+ * A pair without a row came from a restore: it is read, and not written to.  Messages may have been moved out of it;
+ * any snapshot sees that.
+ */
 static SegmentRow
 row_of_stranger(int32 number)
 {
+	TimestampTz now = baton_now();
+
 	return (SegmentRow) {
 		.number = number,
 		.state = SEGMENT_SEALED,
-		.sealed_at = baton_now(),
+		.sealed_at = now,
+		.moved_at = now,
 	};
 }
 
@@ -152,6 +158,16 @@ forget_dropped(uint32 database)
 	}
 }
 
+static bool
+is_registered(uint32 database, int32 number)
+{
+	for (uint32 i = 0; i < MAX_SEGMENTS; i++)
+		if (segments[i].used && segments[i].database == database && segments[i].number == number)
+			return true;
+	return false;
+}
+
+/* A pair that became complete since adopt_segments() looked is for the next time: with a row it would pass for read. */
 void
 adopt_rows(uint32 database)
 {
@@ -165,7 +181,8 @@ adopt_rows(uint32 database)
 	{
 		SegmentRow	stranger = row_of_stranger(pairs[i].number);
 
-		if (row_of(rows, nrows, pairs[i].number) != NULL)
+		if (row_of(rows, nrows, pairs[i].number) != NULL ||
+			!is_registered(database, pairs[i].number))
 			continue;
 		registry_put(&stranger);
 		log_segment_adopt(&pairs[i]);

@@ -134,6 +134,7 @@ fill_slot(uint32 slot, const PendingSend *send)
 	s->sent_at = send->sent_at;
 	s->expires_at = send->expires_at;
 	s->due = 0;
+	s->ready_at = Max(send->sent_at, send->deliver_at);
 	s->claimed_at = 0;
 	s->lease = 0;
 	s->key_hash = send->key_hash;
@@ -177,7 +178,7 @@ publish_one(const PendingSend *send, TransactionId xid, TimestampTz now, uint32 
 	bool		later = send->deliver_at > now;
 	uint32		slot;
 
-	queue->sent++;
+	queue->counters.sent++;
 	if (send->id <= queue->policy.purged_id)
 	{
 		pg_atomic_fetch_add_u64(&segments[send->segment].finished, 1);

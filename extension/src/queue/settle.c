@@ -17,6 +17,7 @@
 #include "memory/inflight.h"
 #include "memory/line.h"
 #include "memory/slotlock.h"
+#include "memory/tail.h"
 #include "queue/ending.h"
 #include "queue/resolve.h"
 #include "queue/settle.h"
@@ -128,7 +129,7 @@ begin_settle(uint32 slot, const SettleRequest *request, Jsonb *detail, Timestamp
 	if (event->action == EVENT_FAILED || event->action == EVENT_RELEASED)
 		event->deliver_at = due_after(s, request, event->failures, now);
 	if (!(s->flags & SLOT_DETACHED) && s->session != session_begin())
-		queues[s->queue].strange++;
+		queues[s->queue].counters.strange++;
 	line_settle(slot, session_begin());
 	xact_add_settle(slot, event->action, event->deliver_at);
 }
@@ -149,6 +150,7 @@ append_events(uint32 database, EventRow *events, const uint32 *segment_of, int n
 		log_append_events(rel, &events[i], run);
 		table_close(rel, NoLock);
 	}
+	xact_number_settles(n, id - n);
 }
 
 /* Positions of receipts that are lost, for a batch's error. */
@@ -331,6 +333,22 @@ end_flight(uint32 slot)
 	suspect_end(slot);
 }
 
+/* A message goes dead by a failure that used its budget up, so that counts too. */
+static void
+count_terminal(Queue *queue, EventAction action, int64 time_in_work)
+{
+	if (action == EVENT_COMPLETED)
+	{
+		queue->counters.completed++;
+		histogram_add(&queue->counters.time_in_work, time_in_work);
+	}
+	else
+	{
+		queue->counters.failed++;
+		queue->counters.dead++;
+	}
+}
+
 static void
 commit_one(const PendingSettle *settle, TimestampTz now, Wakes *wakes)
 {
@@ -339,15 +357,13 @@ commit_one(const PendingSettle *settle, TimestampTz now, Wakes *wakes)
 	Queue	   *queue = &queues[s->queue];
 
 	end_flight(slot);
+	claim_delivered(slot);
 	s->returns = 0;
 	if (s->suspicion > 0)		/* the event has the crashes, too */
 		inflight_logged(s->database, s->id);
 	if (log_event_is_terminal(settle->action) || queue->state == QUEUE_DROPPED)
 	{
-		if (settle->action == EVENT_COMPLETED)
-			queue->completed++;
-		else
-			queue->dead++;
+		count_terminal(queue, settle->action, now - s->claimed_at);
 		inflight_acquit(slot);
 		count_finished(s);
 		line_free(slot);
@@ -355,11 +371,12 @@ commit_one(const PendingSettle *settle, TimestampTz now, Wakes *wakes)
 	else if (settle->action == EVENT_FAILED)
 	{
 		s->failures++;
-		queue->failed++;
+		queue->counters.failed++;
 		slot_return(slot, settle->due, true, now, wakes);
 	}
 	else
 	{
+		queue->counters.released++;
 		key_release(slot);
 		slot_return(slot, settle->due, true, now, wakes);
 	}
@@ -367,9 +384,27 @@ commit_one(const PendingSettle *settle, TimestampTz now, Wakes *wakes)
 		waiters_wake((uint32) (queue - queues), 1, wakes);
 }
 
+/* For those who follow the log.  A slot that is settling belongs to this transaction, so no lock is needed to read it. */
+static void
+announce(const PendingSettle *settles, uint32 n)
+{
+	for (uint32 i = 0; i < n; i++)
+	{
+		const Slot *s = &slots[settles[i].slot];
+		TailEntry	entry = {settles[i].event_id, s->id, s->database, queues[s->queue].id};
+
+		tail_add(&entry);
+	}
+}
+
 void
 settles_commit(const PendingSettle *settles, uint32 n, TimestampTz now, SlotLock *lock)
 {
+	if (tail_wanted(now))
+	{
+		slot_unlock(lock);		/* latches are set without locks */
+		announce(settles, n);
+	}
 	for (uint32 i = 0; i < n; i++)
 	{
 		slot_lock(lock, settles[i].slot);

@@ -20,6 +20,7 @@
 #include "compat.h"
 #include "memory/directory.h"
 #include "memory/line.h"
+#include "memory/tail.h"
 #include "memory/waiters.h"
 #include "queue/ending.h"
 #include "queue/load.h"
@@ -115,17 +116,17 @@ leave_all(int used)
 void
 wait_leave(void)
 {
+	tail_leave();
 	if (waiting_count > 0)
 		leave_all(-1);
 }
 
-/* Ends the session if its client has gone: whatever was handed to it would be lost until its lease ends. */
-static void
-nap(int64 us)
+void
+wait_nap(int64 us)
 {
 	int			events = WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
 	pgsocket	sock = PGINVALID_SOCKET;
-	long		ms = (long) ((Max(us, 0) + 999) / 1000);
+	long		ms = (long) ((Min(Max(us, 0), NAP_MAX) + 999) / 1000);
 	int			rc;
 
 	if (MyProcPort != NULL && BATON_SOCKET_CLOSED)
@@ -137,7 +138,7 @@ nap(int64 us)
 	if ((rc & BATON_SOCKET_CLOSED) || (MyProcPort != NULL && (rc & WL_TIMEOUT) &&
 									   !BATON_SOCKET_CLOSED && !pq_check_connection()))
 		ereport(FATAL, (errcode(ERRCODE_CONNECTION_FAILURE),
-						errmsg("connection to client lost while waiting for a message")));
+						errmsg("connection to client lost while waiting")));
 	ResetLatch(MyLatch);
 }
 
@@ -193,7 +194,7 @@ queue_wait(const QueueRef *refs, int n, int64 timeout)
 	for (bool first = true;; first = false)
 	{
 		TimestampTz now = baton_now();
-		int64		sleep = Min(NAP_MAX, deadline - now);
+		int64		sleep = deadline - now;
 
 		for (int i = 0; i < n; i++)
 		{
@@ -213,7 +214,7 @@ queue_wait(const QueueRef *refs, int n, int64 timeout)
 			return -1;
 		}
 		BATON_POINT("wait-before-sleep");
-		nap(sleep);
+		wait_nap(sleep);
 		CHECK_FOR_INTERRUPTS();
 	}
 }

@@ -23,6 +23,12 @@ extern int	queue_wait(const QueueRef *refs, int n, int64 timeout);
  */
 extern bool wait_end(int process_id);
 
+/*
+ * Sleeps until the latch is set, but for `us` microseconds or a second at most.  Ends the session if its client is
+ * gone: whatever was handed to it would be lost until its lease ends.
+ */
+extern void wait_nap(int64 us);
+
 /* This session waits for nothing any more; wake-ups that it got and didn't use go to others.
  * Called from abort and exit callbacks. */
 extern void wait_leave(void);

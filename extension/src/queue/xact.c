@@ -149,7 +149,15 @@ xact_add_settle(uint32 slot, EventAction action, TimestampTz due)
 	settle->slot = slot;
 	settle->action = action;
 	settle->due = due;
+	settle->event_id = 0;
 	settle->subxact = GetCurrentSubTransactionId();
+}
+
+void
+xact_number_settles(uint32 n, int64 first_id)
+{
+	for (uint32 i = 0; i < n; i++)
+		settles.item[settles.count - n + i].event_id = first_id + i;
 }
 
 void

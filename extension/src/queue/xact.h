@@ -51,6 +51,7 @@ typedef struct PendingSettle
 	uint32		slot;
 	EventAction action;			/* completed, failed, released or dead */
 	TimestampTz due;			/* failed, released: when it may be tried again; 0: at once */
+	int64		event_id;		/* 0: not appended yet */
 	SubTransactionId subxact;
 } PendingSettle;
 
@@ -84,16 +85,14 @@ typedef struct PendingSegment
 typedef struct PendingMove
 {
 	uint32		slot;
-	SlotState	before;			/* READY or DELAYED; ARRIVING: the slot was borrowed */
+	bool		borrowed;		/* the slot was taken for the move only */
+	bool		key_taken;		/* it holds its key only for the move, so that none of its key overtakes it */
 	bool		copied;			/* to this place; else the old one stays */
 	uint32		segment;
 	ItemPointerData tid;
-	bool		key_taken;		/* not borrowed: it holds its key only for the move, so that none of its key
-								 * overtakes it */
-	bool		known;			/* borrowed: the slot is filled in, and what follows is valid */
+	bool		known;			/* the slot is filled in, and what follows is valid */
 	bool		finished;		/* it is not to be delivered */
-	bool		holds_key;		/* it has failed, and keeps its key */
-	TimestampTz due;			/* when it may be delivered */
+	TimestampTz due;			/* when it may be delivered; 0: at once */
 	SubTransactionId subxact;
 } PendingMove;
 
@@ -113,6 +112,9 @@ extern void xact_reserve_claims(uint32 n);
 extern void xact_add_claim(uint32 slot, uint32 generation, bool detached);
 extern void xact_reserve_settles(uint32 n);
 extern void xact_add_settle(uint32 slot, EventAction action, TimestampTz due);
+
+/* The events of the last n claims settled have been appended, under ids from first_id on. */
+extern void xact_number_settles(uint32 n, int64 first_id);
 extern void xact_reserve_ddl(void);
 extern void xact_add_ddl(const PendingDdl *ddl);
 

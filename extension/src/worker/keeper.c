@@ -74,6 +74,7 @@ duty_adopt(uint32 database)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	adopt_segments(database);
+	BATON_POINT("adopt-registered");
 	/* without waiting: whoever is making a pair has the lock until its transaction ends */
 	if (maintenance_lock(false) && log_segment_lock_if_free())
 		adopt_rows(database);

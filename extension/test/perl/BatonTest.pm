@@ -41,6 +41,7 @@ use constant LOOK_AGAIN => 20_000;
 # the database postgres.  Options:
 #	conf => text		more settings
 #	streaming => 1		can have standbys
+#	archiving => 1		keeps its WAL, for has_restoring of init_from_backup
 #	extension => 0		preloaded, but not installed
 #	start => 0			not started (and so without the extension)
 sub new_node
@@ -50,6 +51,7 @@ sub new_node
 
 	$node->init(
 		allows_streaming => $opt{streaming} ? 1 : 0,
+		has_archiving => $opt{archiving} ? 1 : 0,
 		extra => [ '--no-locale', '--encoding=UTF8' ]);
 	$node->append_conf('postgresql.conf', <<"CONF");
 shared_preload_libraries = 'baton'
