@@ -97,13 +97,28 @@ check_array(json_t *array, const Field *fields, Text *complaint)
 	return complaint->length == 0;
 }
 
+static size_t
+count_required(const Field *fields)
+{
+	size_t count = 0;
+
+	for (const Field *f = fields; f->name; f++)
+		count += f->required;
+	return count;
+}
+
 static BodyShape
 check_shape(json_t *json, int shapes, const Field *fields, Text *complaint)
 {
 	if (json_is_array(json) && (shapes & SHAPE_ARRAY))
 		return check_array(json, fields, complaint) ? SHAPE_ARRAY : 0;
 	if (json_is_object(json) && (shapes & SHAPE_OBJECT))
-		return check_object(json, fields, complaint) ? SHAPE_OBJECT : 0;
+	{
+		if (!check_object(json, fields, complaint))
+			return 0;
+		return json_object_size(json) == count_required(fields) ? SHAPE_BARE
+		                                                        : SHAPE_OBJECT;
+	}
 	text_add(complaint,
 	         shapes & SHAPE_ARRAY ? "neither an object nor an array" : "not an object");
 	return 0;

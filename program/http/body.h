@@ -36,7 +36,9 @@ extern const Field message_fields[];
 typedef enum BodyShape
 {
 	SHAPE_OBJECT = 1,
-	SHAPE_ARRAY = 2 /* of objects, at least one */
+	SHAPE_ARRAY = 2, /* of objects, at least one */
+	SHAPE_BARE =
+	    4 /* an object with the fields required and no others; only as an answer */
 } BodyShape;
 
 /*

@@ -236,7 +236,8 @@ link_send(Link *link, Query query, LinkAnswer answer, void *arg)
 }
 
 bool
-link_send_prepared(Link *link, const char *name, Query query, LinkAnswer answer, void *arg)
+link_send_prepared(Link *link, const char *name, Query query, LinkAnswer answer,
+                   void *arg)
 {
 	return link_sent(
 	    link,
