@@ -247,6 +247,9 @@ compact_segment(uint32 database, uint32 segment, SegmentRow *row, bool *left)
 	uint32		target = open_survivor_segment(database);
 	int			moved;
 
+	*left = false;
+	if (target == NONE)
+		return 0;
 	xact_session();
 	xact_reserve_moves(STEP);
 	list_survivors(segment);
@@ -281,11 +284,16 @@ place_borrowed(const PendingMove *move, TimestampTz now, Wakes *wakes)
 		keeper_wake(s->database);
 		return;
 	}
-	if (move->finished || is_over(s, now))
+	if (move->finished)
 	{
-		if (!move->finished)
-			count_finished(s);
 		line_free(move->slot);
+		return;
+	}
+	if (is_over(s, now))
+	{
+		free_over(move->slot);
+		if (line_has_ready(queue))
+			waiters_wake((uint32) (queue - queues), 1, wakes);
 		return;
 	}
 	if (move->holds_key)
