@@ -72,10 +72,7 @@ may_hand_out(uint32 slot, TimestampTz now, Wakes *wakes)
 
 	if (is_over(s, now))
 	{
-		count_finished(s);
-		/* who gives a key back lets the next one go, and that may be waiting for this one */
-		(void) key_acquire(slot, queue->policy.key_in_flight);
-		line_free(slot);
+		free_over(slot);
 		return PLACED;
 	}
 	if (!key_acquire(slot, queue->policy.key_in_flight))

@@ -36,6 +36,7 @@
 
 #define NAP_MAX (INT64CONST(1) * USECS_PER_SEC)
 #define NAP_MIN INT64CONST(20000)
+#define ROTATE_RETRY (INT64CONST(10) * USECS_PER_SEC)
 
 /* A duty returns whether there is more to do at once. */
 typedef struct Duty
@@ -92,19 +93,27 @@ duty_load(uint32 database)
 	return load_round(database);
 }
 
-/* Another segment for messages, and the end of writing to the last one.  What takes longer is the cleaner's. */
+static void
+rotate(void *database)
+{
+	if (maintenance_lock(false))
+	{
+		rotate_segment(*(uint32 *) database, false);
+		close_segments(*(uint32 *) database);
+	}
+}
+
+/*
+ * Another segment for messages, and the end of writing to the last one.  What takes longer is the cleaner's.  Where it
+ * can't be (an event trigger that allows no new tables), all the rest goes on.
+ */
 static bool
 duty_rotate(uint32 database)
 {
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (maintenance_lock(false))
-	{
-		rotate_segment(database, false);
-		close_segments(database);
-	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	static TimestampTz not_before = 0;
+
+	if (worker_now() >= not_before && !worker_transaction(rotate, &database))
+		not_before = worker_now() + ROTATE_RETRY;
 	return false;
 }
 
