@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "miscadmin.h"
@@ -345,6 +346,27 @@ ensure_segment(uint32 database)
 		find_or_open(database);
 }
 
+static void
+raise_dropped(uint32 segment)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("tables of segment %d of the message log have been dropped",
+					segments[segment].number),
+			 errdetail("The messages in it are lost."),
+			 errhint("The keeper notices within seconds; then new messages go to another one.")));
+}
+
+Relation
+open_event_log(uint32 segment)
+{
+	Relation	rel = try_relation_open(segments[segment].events, RowExclusiveLock);
+
+	if (rel == NULL)
+		raise_dropped(segment);
+	return rel;
+}
+
 Relation
 open_message_log(uint32 database, uint32 *segment)
 {
@@ -358,15 +380,18 @@ open_message_log(uint32 database, uint32 *segment)
 		if (seg == NONE)
 			seg = find_or_open(database);
 		BATON_POINT("send-segment-chosen");
-		rel = table_open(segments[seg].messages, RowExclusiveLock);
+		rel = try_relation_open(segments[seg].messages, RowExclusiveLock);
 		BATON_POINT("send-locked");
 		/* one that this transaction has opened isn't known to others yet */
 		if (pg_atomic_read_u32(open) == seg || xact_opened_segment(database) == seg)
 		{
+			if (rel == NULL)
+				raise_dropped(seg);
 			*segment = seg;
 			return rel;
 		}
-		table_close(rel, RowExclusiveLock);
+		if (rel != NULL)
+			table_close(rel, RowExclusiveLock);
 		CHECK_FOR_INTERRUPTS();
 	}
 }

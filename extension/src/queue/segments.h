@@ -23,6 +23,9 @@
  */
 extern Relation open_message_log(uint32 database, uint32 *segment);
 
+/* event_log of a segment, locked RowExclusive; raises 55000 where it was dropped by hand.  Close with NoLock. */
+extern Relation open_event_log(uint32 segment);
+
 /* The segment for survivors, opened if there is none; NONE: not now.  The caller has maintenance_lock(). */
 extern uint32 open_survivor_segment(uint32 database);
 

@@ -46,8 +46,12 @@ worker_settings(void)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
-bool
-worker_transaction(void (*body) (void *arg), void *arg)
+/*
+ * Runs body in a transaction of its own, with a snapshot.  False: it raised an error, which is in the server's log by
+ * now, and was rolled back.
+ */
+static bool
+in_transaction(void (*body) (void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool done = false;
@@ -96,7 +100,7 @@ step(Cleanup *cleanup)
 {
 	Step		step = {.cleanup = cleanup};
 
-	if (worker_transaction(take_step, &step))
+	if (in_transaction(take_step, &step))
 		return step.more;
 	cleanup_failed(cleanup);
 	return cleanup->current != NONE;

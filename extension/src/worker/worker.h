@@ -48,12 +48,6 @@ extern PGDLLEXPORT BATON_NORETURN void baton_launcher_main(Datum arg);
 extern PGDLLEXPORT BATON_NORETURN void baton_keeper_main(Datum arg);
 extern PGDLLEXPORT BATON_NORETURN void baton_cleaner_main(Datum arg);
 
-/*
- * Runs body in a transaction of its own, with a snapshot.  False: it raised an error, which is in the server's log by
- * now, and was rolled back.
- */
-extern bool worker_transaction(void (*body) (void *arg), void *arg);
-
 /* In a worker that serves a database: settings of the database or role must not change what it does. */
 extern void worker_settings(void);
 
