@@ -94,7 +94,8 @@ build() {
 	[ -z "${bindir:-}" ] || return 0
 	begin build
 	if bindir=$(sh "$repo/tools/stage.sh" "$stage" BATON_TEST=1 2>"$log/build") &&
-		make -s -j"$jobs" -C "$repo/program" PG_CONFIG="$PG_CONFIG" >>"$log/build" 2>&1; then
+		make -s -j"$jobs" -C "$repo/program" PG_CONFIG="$PG_CONFIG" >>"$log/build" 2>&1 &&
+		sanitized >>"$log/build" 2>&1; then
 		cat "$log/build"
 		say "== build: done ($(($(date +%s) - started)) s)"
 		return 0
@@ -102,6 +103,11 @@ build() {
 	cat "$log/build"
 	count build 0 1
 	bindir=failed
+}
+
+# The program once more, with AddressSanitizer and UBSan: what the tests of HTTP run.
+sanitized() {
+	make -s -j"$jobs" -C "$repo/program" PG_CONFIG="$PG_CONFIG" SANITIZE=1 BIN=baton-sanitized all fuzz
 }
 
 # The names of the tests of a folder, or those of $T that are among them.
@@ -206,6 +212,8 @@ tap() {
 		PG_REGRESS="$pgxs_test/regress/pg_regress" \
 		PG_TEST_PORT_DIR="$scratch/ports" \
 		BATON="$repo/program/baton" \
+		BATON_SANITIZED="$repo/program/baton-sanitized" \
+		BATON_FUZZ="$repo/program/fuzz" \
 		run_tap tap $files
 }
 

@@ -5,13 +5,14 @@
 
 . "$(dirname "$0")/lib.sh"
 
-build='make gcc libc6-dev postgresql-15 postgresql-server-dev-15 libpq-dev libjansson-dev libncurses-dev'
+build='make gcc libc6-dev postgresql-15 postgresql-server-dev-15 libpq-dev libjansson-dev libncurses-dev
+	libmicrohttpd-dev libssl-dev'
 
 packages_of() {
 	case $1 in
 		run) echo "$build" ;;
-		check) echo "$build perl libipc-run-perl libcmocka-dev groff-base prometheus" ;;
-		bench) echo "$build python3 postgresql-15-pgq3 pgqd" ;;
+		check) echo "$build perl libipc-run-perl libcmocka-dev groff-base prometheus curl openssl pgbouncer" ;;
+		bench) echo "$build python3 postgresql-15-pgq3 pgqd wrk" ;;
 		lint) echo "$build clang-format shellcheck" ;;
 		*) die "tools/deps.sh: no such group: $1" ;;
 	esac
@@ -67,7 +68,9 @@ if ! install_all </dev/null >"$log" 2>&1; then
 	tail -n 20 "$log" >&2
 	die "could not install:$missing (log: $log)"
 fi
-case " $missing " in
-	*' prometheus '*) as_root systemctl disable prometheus.service >/dev/null 2>&1 || true ;;
-esac
+for service in prometheus pgbouncer; do
+	case " $missing " in
+		*" $service "*) as_root systemctl disable "$service.service" >/dev/null 2>&1 || true ;;
+	esac
+done
 rm -f "$log"

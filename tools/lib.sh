@@ -62,6 +62,7 @@ copy_sources() {
 	ordinary_directory "$1"
 	(cd "$repo" && tar --create --exclude=./.git --exclude=./build --exclude='*.o' \
 		--exclude='*.bc' --exclude='*.so' --exclude=.build-flags --exclude=./program/baton \
+		--exclude=./program/baton-sanitized --exclude=./program/fuzz \
 		--exclude=tmp_check .) |
 		as_ordinary_user "$1" tar --extract --no-same-owner --directory="$1"
 }

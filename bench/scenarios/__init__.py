@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from harness.run import Run
 
-from . import (batch_consume, batch_send, cleanup, consume, deep, kill, latency, restart,
+from . import (batch_consume, batch_send, cleanup, consume, deep, http, kill, latency, restart,
                rotation, scrape, send, snapshot, soak)
 
 ALL: dict[str, Callable[[Run], None]] = {
@@ -15,6 +15,7 @@ ALL: dict[str, Callable[[Run], None]] = {
     "snapshot": snapshot.run,
     "latency": latency.run,
     "kill": kill.run,
+    "http": http.run,
     "scrape": scrape.run,
     "deep": deep.run,
     "restart": restart.run,

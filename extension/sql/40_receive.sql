@@ -93,3 +93,14 @@ COMMENT ON PROCEDURE receive_wait IS
 messages: an array of objects with the columns of receive as keys; [] if the time ran out.
 
 Errors: as wait and receive.';
+
+CREATE OR REPLACE FUNCTION end_wait(process_id integer)
+RETURNS boolean
+LANGUAGE c AS 'MODULE_PATHNAME', 'baton_end_wait';
+
+COMMENT ON FUNCTION end_wait IS
+'Ends the wait, wait_any or receive_wait of another session, as if its time had run out; if it isn''t waiting just now, its next one.  For who wants to wait for other queues: cheaper than a cancel, and no error.  Returns false if this database has no such session.
+
+process_id: of the session, as in pg_stat_activity.
+
+Errors: 42501 neither a member of the session''s role nor of pg_signal_backend; 22004 null; 25006 standby; 55000 baton is not in shared_preload_libraries.';

@@ -60,6 +60,17 @@ lease: more than 0; may be shorter than what is left.
 
 Errors: as complete.';
 
+CREATE OR REPLACE FUNCTION receipt_queue(receipt text)
+RETURNS text
+LANGUAGE c AS 'MODULE_PATHNAME', 'baton_receipt_queue';
+
+COMMENT ON FUNCTION receipt_queue IS
+'The name of the queue of the message that is claimed by this receipt; null: the claim is lost, or just being settled.
+
+receipt: from receive.
+
+Errors: 22023 not a receipt; 22004 null; 25006 standby; 55000 baton is not in shared_preload_libraries.';
+
 CREATE OR REPLACE FUNCTION complete_batch(
 	receipts text[],
 	results jsonb[] DEFAULT NULL,

@@ -19,6 +19,13 @@
 #define BatonMyProcNumber() ((uint32) MyProc->pgprocno)
 #endif
 
+/* The same of another's. */
+#if PG_VERSION_NUM >= 170000
+#define BatonProcNumber(proc) ((uint32) GetNumberFromPGProc(proc))
+#else
+#define BatonProcNumber(proc) ((uint32) (proc)->pgprocno)
+#endif
+
 /* Wait events of extensions have names from 17 on. */
 #if PG_VERSION_NUM >= 170000
 #define BatonWaitEvent(name) WaitEventExtensionNew(name)

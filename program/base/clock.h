@@ -10,6 +10,9 @@
 /* Milliseconds that only go forward; for intervals. */
 extern int64_t clock_ms(void);
 
+/* The same in microseconds. */
+extern int64_t clock_us(void);
+
 /* Waits between two looks at something that can't be waited for otherwise. */
 extern void clock_pause_ms(int64_t ms);
 

@@ -27,7 +27,9 @@ typedef struct SignalTaker
 } SignalTaker;
 
 static int epoll_fd = -1;
-static LoopTimer *timers; /* those set, in no order: there are few */
+static LoopTimer **heap; /* timers that are set */
+static int timer_count;
+static int heap_room;
 static LoopSource signal_source;
 static sigset_t signal_mask; /* taken by the loop */
 static SignalTaker takers[NSIG];
@@ -82,42 +84,80 @@ loop_unwatch(LoopSource *source)
 
 /* ---- timers ---- */
 
+/*
+ * A binary heap: the next one due is heap[0], and each timer knows its place, so
+ * that thousands can be set and stopped.
+ */
+static void
+put_timer(int place, LoopTimer *timer)
+{
+	heap[place] = timer;
+	timer->place = place;
+}
+
+static void
+move_up(LoopTimer *timer)
+{
+	int place = timer->place;
+
+	for (int above; place > 0 && heap[above = (place - 1) / 2]->due > timer->due;
+	     place = above)
+		put_timer(place, heap[above]);
+	put_timer(place, timer);
+}
+
+static void
+move_down(LoopTimer *timer)
+{
+	int place = timer->place;
+	int below;
+
+	while ((below = 2 * place + 1) < timer_count)
+	{
+		if (below + 1 < timer_count && heap[below + 1]->due < heap[below]->due)
+			below++;
+		if (heap[below]->due >= timer->due)
+			break;
+		put_timer(place, heap[below]);
+		place = below;
+	}
+	put_timer(place, timer);
+}
+
 void
 loop_timer(LoopTimer *timer, int64_t ms, LoopHandler handler, void *arg)
 {
 	timer->due = clock_ms() + ms;
 	timer->handler = handler;
 	timer->arg = arg;
-	if (timer->set)
-		return;
-	timer->set = true;
-	timer->next = timers;
-	timers = timer;
+	if (!timer->set)
+	{
+		if (timer_count == heap_room)
+		{
+			heap_room = heap_room ? 2 * heap_room : 16;
+			heap = mem_resize(heap, sizeof(*heap) * heap_room);
+		}
+		timer->set = true;
+		put_timer(timer_count++, timer);
+	}
+	move_up(timer);
+	move_down(timer);
 }
 
 void
 loop_timer_stop(LoopTimer *timer)
 {
+	LoopTimer *last;
+
 	if (!timer->set)
 		return;
-	for (LoopTimer **p = &timers; *p; p = &(*p)->next)
-		if (*p == timer)
-		{
-			*p = timer->next;
-			break;
-		}
 	timer->set = false;
-}
-
-static LoopTimer *
-next_timer(void)
-{
-	LoopTimer *first = timers;
-
-	for (LoopTimer *t = timers; t; t = t->next)
-		if (t->due < first->due)
-			first = t;
-	return first;
+	last = heap[--timer_count];
+	if (last == timer)
+		return;
+	put_timer(timer->place, last);
+	move_up(last);
+	move_down(last);
 }
 
 /* ---- signals ---- */
@@ -162,24 +202,36 @@ loop_signals_restore(void)
 
 /* ---- running ---- */
 
-/* Waits for one event, or until the first timer is due; calls its handler. */
-static void
-run_one(void)
+/* Milliseconds until the first timer is due. */
+static int
+timer_wait(void)
 {
-	LoopTimer *timer = next_timer();
-	int64_t left = timer ? timer->due - clock_ms() : LONGEST_WAIT_MS;
-	struct epoll_event event;
-	int ready;
+	int64_t left = timer_count > 0 ? heap[0]->due - clock_ms() : LONGEST_WAIT_MS;
 
-	if (timer && left <= 0)
+	/* One more millisecond: a timer that is not quite due must not spin. */
+	return left <= 0 ? 0 : left < LONGEST_WAIT_MS ? (int) left + 1 : LONGEST_WAIT_MS;
+}
+
+static void
+run_timer(void)
+{
+	LoopTimer *timer = timer_count > 0 ? heap[0] : NULL;
+
+	if (timer && timer->due <= clock_ms())
 	{
 		loop_timer_stop(timer);
 		timer->handler(timer->arg);
-		return;
 	}
-	/* One more millisecond: a timer that is not quite due must not spin. */
-	ready = epoll_wait(epoll_descriptor(), &event, 1,
-	                   left < LONGEST_WAIT_MS ? (int) left + 1 : LONGEST_WAIT_MS);
+}
+
+/* Waits for one event, or until the first timer is due, and calls the handlers: of one
+ * event and of one timer, so that neither starves the other. */
+static void
+run_one(void)
+{
+	struct epoll_event event;
+	int ready = epoll_wait(epoll_descriptor(), &event, 1, timer_wait());
+
 	if (ready == 1)
 	{
 		LoopSource *source = event.data.ptr;
@@ -188,6 +240,7 @@ run_one(void)
 	}
 	else if (ready < 0 && errno != EINTR)
 		die(EXIT_ERROR, "epoll_wait: %s", strerror(errno));
+	run_timer();
 }
 
 void

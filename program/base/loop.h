@@ -19,7 +19,7 @@ typedef void (*LoopHandler)(void *arg);
 typedef struct LoopSource
 {
 	int fd;
-	uint32_t events; /* EPOLLIN, EPOLLOUT; 0 when not watched */
+	uint32_t events; /* EPOLLIN, EPOLLOUT, EPOLLRDHUP; 0 when not watched */
 	LoopHandler handler;
 	void *arg;
 } LoopSource;
@@ -31,10 +31,10 @@ typedef struct LoopTimer
 	bool set;
 	LoopHandler handler;
 	void *arg;
-	struct LoopTimer *next; /* list of set timers */
+	int place; /* in the heap of set timers */
 } LoopTimer;
 
-/* Watches fd for events (EPOLLIN, EPOLLOUT); again with others: changes them. */
+/* Watches fd for events (EPOLLIN, EPOLLOUT, EPOLLRDHUP); again with others: changes them. */
 extern void loop_watch(LoopSource *source, int fd, uint32_t events, LoopHandler handler,
                        void *arg);
 

@@ -123,30 +123,54 @@ cluster_conninfo_tcp(const Cluster *cluster, const char *database)
 	return text_take(&conninfo);
 }
 
+static void
+announce(const Cluster *cluster, const char *file, const char *what)
+{
+	char *path = mem_format("%s/%s", cluster->directory, file);
+
+	if (what == NULL)
+		(void) unlink(path);
+	else if (!file_write(path, 0600, what))
+		die(EXIT_ERROR, "could not write \"%s\": %s", path, strerror(errno));
+	free(path);
+}
+
+static char *
+announced(const Cluster *cluster, const char *file)
+{
+	char *path = mem_format("%s/%s", cluster->directory, file);
+	Text what = {0};
+	bool there = cluster_holder(cluster) != 0 && file_read(path, 4096, &what);
+
+	free(path);
+	if (there)
+		return text_take(&what);
+	text_free(&what);
+	return NULL;
+}
+
 void
 cluster_announce(const Cluster *cluster, const char *conninfo)
 {
-	char *path = mem_format("%s/conninfo", cluster->directory);
-
-	if (conninfo == NULL)
-		(void) unlink(path);
-	else if (!file_write(path, 0600, conninfo))
-		die(EXIT_ERROR, "could not write \"%s\": %s", path, strerror(errno));
-	free(path);
+	announce(cluster, "conninfo", conninfo);
 }
 
 char *
 cluster_announced(const Cluster *cluster)
 {
-	char *path = mem_format("%s/conninfo", cluster->directory);
-	Text conninfo = {0};
-	bool there = cluster_holder(cluster) != 0 && file_read(path, 4096, &conninfo);
+	return announced(cluster, "conninfo");
+}
 
-	free(path);
-	if (there)
-		return text_take(&conninfo);
-	text_free(&conninfo);
-	return NULL;
+void
+cluster_announce_http(const Cluster *cluster, const char *url)
+{
+	announce(cluster, "http", url);
+}
+
+char *
+cluster_announced_http(const Cluster *cluster)
+{
+	return announced(cluster, "http");
 }
 
 /* ---- the lock ---- */

@@ -64,13 +64,17 @@ extern char *cluster_conninfo_tcp(const Cluster *cluster, const char *database);
 /* Takes the lock for the life of this process; false: another process has it. */
 extern bool cluster_lock(const Cluster *cluster);
 
-/* The process that holds the lock; 0: none. */
+/* The process that holds the lock; 0: none.  Not for its holder: to look would release it. */
 extern pid_t cluster_holder(const Cluster *cluster);
 
 /* Tells others how to connect; NULL: no more. */
 extern void cluster_announce(const Cluster *cluster, const char *conninfo);
 
-/* What the running one announces; NULL: it doesn't run or isn't ready; caller frees. */
+/* The same for the URL of the HTTP server beside it. */
+extern void cluster_announce_http(const Cluster *cluster, const char *url);
+
+/* What another process that holds the lock announces; NULL: it doesn't run or isn't ready; caller frees. */
 extern char *cluster_announced(const Cluster *cluster);
+extern char *cluster_announced_http(const Cluster *cluster);
 
 #endif

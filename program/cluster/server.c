@@ -27,9 +27,10 @@
 #include "base/file.h"
 #include "base/log.h"
 
-#define LOOK_MS 25          /* between two looks whether it takes connections */
-#define STOP_LIMIT_MS 60000 /* then the shutdown is no longer a gentle one */
-#define RESTARTS 5          /* within CALM_MS */
+#define LOOK_MS 25            /* between two looks whether it takes connections */
+#define OTHERS_LIMIT_MS 10000 /* for others to end before the server is stopped */
+#define STOP_LIMIT_MS 60000   /* then the shutdown is no longer a gentle one */
+#define RESTARTS 5            /* within CALM_MS */
 #define CALM_MS 60000
 #define TAIL_BYTES 2000
 
@@ -45,14 +46,14 @@ typedef struct Server
 {
 	const Cluster *cluster;
 	const Installation *installation;
-	LoopHandler ready;
-	void *arg;
+	const ServerCalls *calls;
 	ServerState state;
 	pid_t pid;       /* 0 while pausing */
 	LoopTimer timer; /* what it is for follows from the state */
 	int failures;    /* unasked ends in a row */
 	int64_t started; /* clock_ms() */
 	bool ever_ready;
+	bool stop_asked; /* and perhaps to wait a little for that */
 } Server;
 
 static void server_start(void *arg);
@@ -156,7 +157,7 @@ look_if_ready(void *arg)
 	}
 	server->state = SERVER_READY;
 	server->ever_ready = true;
-	server->ready(server->arg);
+	server->calls->ready(server->calls->arg);
 }
 
 static void
@@ -196,11 +197,47 @@ server_failed(Server *server, int status)
 }
 
 static void
+stop_now(void *arg)
+{
+	Server *server = arg;
+
+	log_message(LOG_WARNING, "server_stop",
+	            "stopping at once, it will recover at its next start");
+	(void) kill(server->pid, SIGQUIT);
+}
+
+static void
+stop(void *arg)
+{
+	Server *server = arg;
+
+	loop_timer_stop(&server->timer);
+	server->state = SERVER_STOPPING;
+	if (server->pid == 0)
+	{
+		loop_stop();
+		return;
+	}
+	(void) kill(server->pid, SIGINT);
+	loop_timer(&server->timer, STOP_LIMIT_MS, stop_now, server);
+}
+
+static void
+stop_if_may(Server *server)
+{
+	if (server->calls->may_stop(server->calls->arg))
+		stop(server);
+}
+
+static void
 child_ended(void *arg)
 {
 	Server *server = arg;
 	int status;
 
+	server->calls->ended(server->calls->arg);
+	if (server->stop_asked && server->state != SERVER_STOPPING)
+		stop_if_may(server);
 	if (server->pid == 0 || waitpid(server->pid, &status, WNOHANG) != server->pid)
 		return;
 	server->pid = 0;
@@ -212,29 +249,19 @@ child_ended(void *arg)
 }
 
 static void
-stop_now(void *arg)
-{
-	Server *server = arg;
-
-	log_message(LOG_WARNING, "server_stop",
-	            "stopping at once, it will recover at its next start");
-	(void) kill(server->pid, SIGQUIT);
-}
-
-static void
 stop_asked(void *arg)
 {
 	Server *server = arg;
 
-	if (server->pid == 0)
-		loop_stop();
-	else if (server->state == SERVER_STOPPING)
+	if (server->state == SERVER_STOPPING)
 		stop_now(server);
+	else if (server->stop_asked)
+		stop(server);
 	else
 	{
-		server->state = SERVER_STOPPING;
-		(void) kill(server->pid, SIGINT);
-		loop_timer(&server->timer, STOP_LIMIT_MS, stop_now, server);
+		server->stop_asked = true;
+		loop_timer(&server->timer, OTHERS_LIMIT_MS, stop, server);
+		stop_if_may(server);
 	}
 }
 
@@ -246,10 +273,9 @@ nothing_more(void *arg)
 
 void
 server_supervise(const Cluster *cluster, const Installation *installation,
-                 LoopHandler ready, void *arg)
+                 const ServerCalls *calls)
 {
-	Server server = {
-	    .cluster = cluster, .installation = installation, .ready = ready, .arg = arg};
+	Server server = {.cluster = cluster, .installation = installation, .calls = calls};
 
 	loop_signal(SIGCHLD, child_ended, &server);
 	loop_signal(SIGINT, stop_asked, &server);

@@ -9,8 +9,10 @@
 
 #include "base/die.h"
 #include "commands/command.h"
+#include "http/route.h"
 
 static bool markdown;
+static bool routes_wanted;
 static bool man;
 
 static const Option *
@@ -155,6 +157,8 @@ run_help(int argc, char **argv)
 
 	if (markdown)
 		markdown_all();
+	else if (routes_wanted)
+		routes_print();
 	else if (man)
 		help_man();
 	else if (argc == 0)
@@ -170,6 +174,8 @@ run_help(int argc, char **argv)
 static const Option options[] = {
     {"markdown", 0, OPTION_FLAG, NULL, &markdown, 0, 0,
      "all of it, as docs/cli.md has it"},
+    {"routes", 0, OPTION_FLAG, NULL, &routes_wanted, 0, 0,
+     "the HTTP API's routes: method, path, scope, parameters, summary"},
     {"man", 0, OPTION_FLAG, NULL, &man, 0, 0,
      "all of it, as the source of a manual page"},
     {0},

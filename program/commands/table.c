@@ -10,14 +10,19 @@
 #include "pg/connection.h"
 
 const Command *const commands[] = {
-    &command_up,           &command_down,        &command_queue,
-    &command_queue_create, &command_queue_alter, &command_queue_drop,
-    &command_queue_purge,  &command_queue_pause, &command_queue_resume,
-    &command_send,         &command_receive,     &command_complete,
-    &command_fail,         &command_release,     &command_work,
-    &command_message,      &command_log,         &command_top,
-    &command_doctor,       &command_metrics,     &command_help,
-    NULL,
+    &command_up,           &command_down,
+    &command_queue,        &command_queue_create,
+    &command_queue_alter,  &command_queue_drop,
+    &command_queue_purge,  &command_queue_pause,
+    &command_queue_resume, &command_send,
+    &command_receive,      &command_complete,
+    &command_fail,         &command_release,
+    &command_work,         &command_message,
+    &command_log,          &command_top,
+    &command_doctor,       &command_metrics,
+    &command_serve,        &command_token_create,
+    &command_token_list,   &command_token_revoke,
+    &command_help,         NULL,
 };
 
 bool want_help;

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/die.h"
 #include "base/log.h"
+#include "cluster/companion.h"
 #include "cluster/server.h"
 #include "commands/command.h"
 #include "pg/connection.h"
@@ -27,10 +28,16 @@ static struct
 	const char *directory;
 	const char *socket;
 	const char *bindir;
+	const char *http;
 	int port;
 	bool background;
 	bool json;
 } asked;
+
+/* Where the HTTP server listens if nothing is said; if that is taken, anywhere. */
+#define HTTP_USUAL "127.0.0.1:7654"
+#define HTTP_ANYWHERE "127.0.0.1:0"
+#define HTTP_LISTEN 5 /* place of the address in its command line */
 
 typedef struct Up
 {
@@ -38,6 +45,9 @@ typedef struct Up
 	Installation installation;
 	int report; /* background: pipe to the process the user waits for; else -1 */
 	bool reported;
+	Companion http;
+	const char *http_argv[8];
+	char *http_says; /* where it listens */
 } Up;
 
 /* ---- the database ---- */
@@ -87,10 +97,56 @@ make_extension(const Cluster *cluster)
 	return version;
 }
 
+/* ---- the HTTP server ---- */
+
+static bool
+start_http_at(Up *up, const char *conninfo, const char *address)
+{
+	const char *const argv[] = {"/proc/self/exe", "serve", "-d",           conninfo,
+	                            "--listen",       address, "--local-user", NULL};
+
+	memcpy(up->http_argv, argv, sizeof(argv));
+	up->http = (Companion){.argv = up->http_argv,
+	                       .log = mem_format("%s/http.log", up->cluster.log)};
+	up->http_says = companion_start(&up->http);
+	if (up->http_says == NULL)
+		return false;
+	cluster_announce_http(&up->cluster, up->http_says);
+	/* Started again it is where it was, also if it was to find a port. */
+	up->http_argv[HTTP_LISTEN] = strstr(up->http_says, "://") + 3;
+	return true;
+}
+
+static void
+start_http(Up *up, const char *conninfo)
+{
+	const char *address = asked.http ? asked.http : HTTP_USUAL;
+
+	if (asked.http && strcmp(asked.http, "off") == 0)
+		return;
+	if (start_http_at(up, mem_copy(conninfo), address) ||
+	    (!asked.http && start_http_at(up, mem_copy(conninfo), HTTP_ANYWHERE)))
+		return;
+	die_hint(EXIT_ERROR, "\"--http off\" starts none.",
+	         "the HTTP server does not start on %s; see %s", address, up->http.log);
+}
+
+static void
+child_ended(void *arg)
+{
+	companion_look(&((Up *) arg)->http);
+}
+
+static bool
+may_stop(void *arg)
+{
+	return companion_stop(&((Up *) arg)->http);
+}
+
 /* ---- what is said ---- */
 
 static void
-say_how_to_connect(const Cluster *cluster, const char *conninfo)
+say_how_to_connect(const Cluster *cluster, const char *conninfo, const char *http)
 {
 	char *usual = cluster_default_directory();
 	bool found_alone = strcmp(usual, cluster->directory) == 0;
@@ -106,12 +162,14 @@ say_how_to_connect(const Cluster *cluster, const char *conninfo)
 		printf("  by TCP: \"%s\"\n", tcp);
 		free(tcp);
 	}
+	if (http)
+		printf("  HTTP: %s\n", http);
 	free(usual);
 }
 
 /* version NULL: of a server that was running already. */
 static void
-say_json(const Up *up, const char *conninfo, const char *version)
+say_json(const Up *up, const char *conninfo, const char *http, const char *version)
 {
 	Text line = {0};
 
@@ -119,6 +177,11 @@ say_json(const Up *up, const char *conninfo, const char *version)
 	text_add_json(&line, up->cluster.directory);
 	text_add(&line, ", \"conninfo\": ");
 	text_add_json(&line, conninfo);
+	if (http)
+	{
+		text_add(&line, ", \"http\": ");
+		text_add_json(&line, http);
+	}
 	if (version)
 	{
 		text_add(&line, ", \"postgresql\": ");
@@ -135,12 +198,12 @@ say_ready(const Up *up, const char *conninfo, const char *version)
 {
 	if (asked.json)
 	{
-		say_json(up, conninfo, version);
+		say_json(up, conninfo, up->http_says, version);
 		return;
 	}
 	printf("PostgreSQL %s with baton %s runs in %s\n", up->installation.version, version,
 	       up->cluster.directory);
-	say_how_to_connect(&up->cluster, conninfo);
+	say_how_to_connect(&up->cluster, conninfo, up->http_says);
 	if (up->report < 0)
 		puts("Ctrl-C stops it; started again it goes on with what it has.");
 }
@@ -174,6 +237,8 @@ server_ready(void *arg)
 
 	make_database(&up->cluster);
 	version = make_extension(&up->cluster);
+	if (!up->reported)
+		start_http(up, conninfo);
 	cluster_announce(&up->cluster, conninfo);
 	if (!up->reported)
 	{
@@ -232,6 +297,7 @@ already_running(const Up *up)
 {
 	const Cluster *cluster = &up->cluster;
 	char *conninfo = NULL;
+	char *http;
 
 	if (!asked.background)
 		die_hint(EXIT_ERROR, "\"baton down\" stops it.",
@@ -244,14 +310,16 @@ already_running(const Up *up)
 	}
 	if (conninfo == NULL)
 		die(EXIT_ERROR, "the one that was starting in %s has ended", cluster->directory);
+	http = cluster_announced_http(cluster);
 	if (asked.json)
-		say_json(up, conninfo, NULL);
+		say_json(up, conninfo, http, NULL);
 	else
 	{
 		printf("Runs already in %s (process %d)\n", cluster->directory,
 		       (int) cluster_holder(cluster));
-		say_how_to_connect(cluster, conninfo);
+		say_how_to_connect(cluster, conninfo, http);
 	}
+	free(http);
 	free(conninfo);
 	return EXIT_OK;
 }
@@ -276,8 +344,13 @@ run_up(int argc, char **argv)
 	if (!cluster_lock(&up.cluster))
 		return already_running(&up);
 	cluster_make(&up.cluster, &up.installation);
-	server_supervise(&up.cluster, &up.installation, server_ready, &up);
+	server_supervise(&up.cluster, &up.installation,
+	                 &(ServerCalls){.ready = server_ready,
+	                                .ended = child_ended,
+	                                .may_stop = may_stop,
+	                                .arg = &up});
 	cluster_announce(&up.cluster, NULL);
+	cluster_announce_http(&up.cluster, NULL);
 	return EXIT_OK;
 }
 
@@ -286,6 +359,8 @@ static const Option options[] = {
      "where the cluster is, or is made (~/.local/share/baton)"},
     {"port", 'p', OPTION_COUNT, "PORT", &asked.port, 1, 65535,
      "listen on 127.0.0.1 too, with a password (DIR/pgpass)"},
+    {"http", 0, OPTION_STRING, "HOST:PORT", &asked.http, 0, 0,
+     "where the HTTP API listens, or \"off\" (127.0.0.1:7654; if taken, another port)"},
     {"background", 'b', OPTION_FLAG, NULL, &asked.background, 0, 0,
      "return when the server is ready; \"baton down\" stops it"},
     {"bindir", 0, OPTION_STRING, "DIR", &asked.bindir, 0, 0,
@@ -312,9 +387,11 @@ const Command command_up = {
     .description =
         "Makes a private cluster if there is none yet, starts it, creates the database\n"
         "\"baton\" with the extension, says how to connect, and keeps it running until\n"
-        "Ctrl-C or SIGTERM. Only the user who runs it can connect: by a socket in a\n"
-        "directory of mode 0700, with --port on loopback too. Your own settings go into\n"
-        "DIR/data/postgresql.conf, at the end.",
+        "Ctrl-C or SIGTERM. Only the user who runs it (and root) can connect: by a "
+        "socket in\n"
+        "a directory of mode 0700, by HTTP on loopback, with --port by TCP on loopback "
+        "too.\n"
+        "Your own settings go into DIR/data/postgresql.conf, at the end.",
     .options = options,
     .examples = examples,
     .run = run_up,

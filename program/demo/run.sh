@@ -49,6 +49,7 @@ shown "baton up --background"
 "$baton" up --background ${BATON_DATA:+-D "$BATON_DATA"} >"$scratch/up" || fail "baton up failed"
 sed 's/^/   /' "$scratch/up"
 db=$(sed -n 's/^  psql  "\(.*\)"$/\1/p' "$scratch/up")
+http=$(sed -n 's/^  HTTP: //p' "$scratch/up")
 "$baton" queue create "$queue" --if-not-exists -d "$db"
 since=$(sql -c 'select coalesce(max(id), 0) from baton.message')
 
@@ -189,6 +190,7 @@ cat <<EOT
      select * from baton.queue_log where action = 'vanished';
    baton queue -d "$db"
    baton send $queue '"/etc/hostname"' -d "$db"
+   curl ${http:-http://localhost:7654}/v1/queues/$queue
 
    The server runs on; baton down${BATON_DATA:+ -D "$BATON_DATA"} stops it, baton up${BATON_DATA:+ -D "$BATON_DATA"} starts it again.
 EOT

@@ -25,7 +25,7 @@ typedef struct Parameters
 } Parameters;
 
 static void
-fill_parameters(Parameters *p, const char *application)
+fill_parameters(Parameters *p, const char *conninfo, const char *application)
 {
 	const char *const pairs[][2] = {
 	    {"connect_timeout", getenv("PGCONNECT_TIMEOUT") ? NULL : "10"},
@@ -34,7 +34,7 @@ fill_parameters(Parameters *p, const char *application)
 	    {"keepalives_count", "3"},
 	    {"tcp_user_timeout", "60000"},
 	    {"fallback_application_name", application},
-	    {"dbname", connection_string},
+	    {"dbname", conninfo ? conninfo : connection_string},
 	    {"client_encoding", "UTF8"},
 	};
 	int n = 0;
@@ -87,10 +87,16 @@ connection_error(const PGconn *conn)
 PGconn *
 connection_open(const char *application)
 {
+	return connection_open_at(NULL, application);
+}
+
+PGconn *
+connection_open_at(const char *conninfo, const char *application)
+{
 	Parameters p;
 	PGconn *conn;
 
-	fill_parameters(&p, application);
+	fill_parameters(&p, conninfo, application);
 	conn = PQconnectdbParams(p.names, p.values, 1);
 	if (PQstatus(conn) == CONNECTION_OK)
 	{
@@ -122,12 +128,12 @@ connection_try(const char *conninfo, char **error)
 }
 
 PGconn *
-connection_start(const char *application)
+connection_start(const char *conninfo, const char *application)
 {
 	Parameters p;
 	PGconn *conn;
 
-	fill_parameters(&p, application);
+	fill_parameters(&p, conninfo, application);
 	conn = PQconnectStartParams(p.names, p.values, 1);
 	if (conn == NULL)
 		die(EXIT_ERROR, "out of memory");

@@ -15,7 +15,7 @@
 #include "pg/connection.h"
 
 #define FIRST_PAUSE_MS 100
-#define LONGEST_PAUSE_MS 5000
+#define LONGEST_PAUSE_MS 2000
 #define CONNECT_LIMIT_MS 15000
 
 static void link_connect(void *arg);
@@ -59,6 +59,7 @@ link_lost(Link *link)
 
 	log_loss(link);
 	link_drop(link);
+	link->failed = true;
 	link->pause_ms =
 	    link->pause_ms * 2 < LONGEST_PAUSE_MS ? link->pause_ms * 2 : LONGEST_PAUSE_MS;
 	loop_timer(&link->retry, pause, link_connect, link);
@@ -75,6 +76,7 @@ link_idle(Link *link)
 {
 	link->state = LINK_IDLE;
 	link->pause_ms = FIRST_PAUSE_MS;
+	link->failed = false;
 	loop_timer_stop(&link->retry);
 	loop_watch(&link->io, PQsocket(link->conn), EPOLLIN, link_ready, link);
 }
@@ -84,7 +86,7 @@ log_return(const Link *link)
 {
 	LogLine line;
 
-	log_begin(&line, LOG_WARNING, "connected");
+	log_begin(&line, link->failed ? LOG_WARNING : LOG_DEBUG, "connected");
 	log_string(&line, "link", link->name);
 	log_end(&line);
 }
@@ -109,8 +111,8 @@ link_advance(void *arg)
 		link_lost(link);
 	else
 	{
-		link_idle(link);
 		log_return(link);
+		link_idle(link);
 		if (link->went_up)
 			link->went_up(link->arg);
 	}
@@ -127,7 +129,7 @@ link_connect(void *arg)
 {
 	Link *link = arg;
 
-	link->conn = connection_start(link->application);
+	link->conn = connection_start(link->conninfo, link->application);
 	link->state = LINK_CONNECTING;
 	if (PQstatus(link->conn) == CONNECTION_BAD)
 	{
@@ -136,6 +138,13 @@ link_connect(void *arg)
 	}
 	loop_timer(&link->retry, CONNECT_LIMIT_MS, link_give_up, link);
 	loop_watch(&link->io, PQsocket(link->conn), EPOLLOUT, link_advance, link);
+}
+
+void
+link_open(Link *link)
+{
+	link->pause_ms = FIRST_PAUSE_MS;
+	link_connect(link);
 }
 
 void
@@ -202,12 +211,11 @@ link_ready(void *arg)
 		link_lost(link);
 }
 
-bool
-link_send(Link *link, Query query, LinkAnswer answer, void *arg)
+/* What libpq has taken is on its way; false: the connection was lost. */
+static bool
+link_sent(Link *link, int taken, LinkAnswer answer, void *arg)
 {
-	if (!PQsendQueryParams(link->conn, query.sql, query.count, NULL, query.values, NULL,
-	                       NULL, 0) ||
-	    !link_flush(link))
+	if (!taken || !link_flush(link))
 	{
 		link_lost(link);
 		return false;
@@ -216,6 +224,30 @@ link_send(Link *link, Query query, LinkAnswer answer, void *arg)
 	link->answer_arg = arg;
 	link->state = LINK_BUSY;
 	return true;
+}
+
+bool
+link_send(Link *link, Query query, LinkAnswer answer, void *arg)
+{
+	return link_sent(link,
+	                 PQsendQueryParams(link->conn, query.sql, query.count, NULL,
+	                                   query.values, NULL, NULL, 0),
+	                 answer, arg);
+}
+
+bool
+link_send_prepared(Link *link, const char *name, Query query, LinkAnswer answer, void *arg)
+{
+	return link_sent(
+	    link,
+	    PQsendQueryPrepared(link->conn, name, query.count, query.values, NULL, NULL, 0),
+	    answer, arg);
+}
+
+bool
+link_prepare(Link *link, const char *name, const char *sql, LinkAnswer answer, void *arg)
+{
+	return link_sent(link, PQsendPrepare(link->conn, name, sql, 0, NULL), answer, arg);
 }
 
 void

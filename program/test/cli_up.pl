@@ -58,12 +58,22 @@ like($err, qr/runs already in \Q$dir\E \(process $up->{pid}\)/, '... and told wh
 is($code, 0, 'with --background it is as good as done');
 is(conninfo($out), $conninfo, '... and says how to connect');
 
+my ($url) = $up->{out} =~ /HTTP: (http:\S+)/;
 ($code, $out) = baton('up', '-D', $dir, @here, '--background', '--json');
-is_deeply(decode_json($out), { directory => $dir, conninfo => $conninfo }, '... also as JSON');
+is_deeply(decode_json($out), { directory => $dir, conninfo => $conninfo, http => $url }, '... also as JSON');
+
+# The HTTP server beside it.
+sub healthy { return (run_command([ 'curl', '-s', '--max-time', 5, "$url/v1/queues/q" ]))[0] =~ /"name"/; }
+ok(healthy(), 'the HTTP server answers its own user');
+my ($serve) = grep { slurp("/proc/$_/cmdline") =~ /serve/ } split(/ /, slurp("/proc/$up->{pid}/task/$up->{pid}/children"));
+kill('KILL', $serve);
+ok(wait_until('it is started again', \&healthy, $up), '... is started again when it is killed');
+($serve) = grep { slurp("/proc/$_/cmdline") =~ /serve/ } split(/ /, slurp("/proc/$up->{pid}/task/$up->{pid}/children"));
 
 my $server = postmaster();
 is(stop_baton($up, 'INT'), 0, 'Ctrl-C stops it');
 ok(!alive($server), '... the server too');
+ok(!alive($serve), '... and the HTTP server');
 ok(!-e "$dir/data/postmaster.pid", '... in good order');
 $up = start_baton('up', '-D', $dir, @here);
 wait_until('it is ready', sub { $up->{out} =~ /Ctrl-C/ }, $up);
@@ -81,7 +91,9 @@ isnt(postmaster(), $server, '... as another process');
 
 # It is killed itself: the server must not be left behind, and can be had again.
 $server = postmaster();
+($serve) = grep { slurp("/proc/$_/cmdline") =~ /serve/ } split(/ /, slurp("/proc/$up->{pid}/task/$up->{pid}/children"));
 is(stop_baton($up, 'KILL'), 128 + 9, 'up is killed');
+ok(wait_until('the HTTP server ends', sub { return !alive($serve); }), '... its HTTP server ends');
 ($code, $out, $err) = baton('up', '-D', $dir, @here, '--background');
 is($code, 0, 'it can be started again at once') or diag($err);
 isnt(postmaster(), $server, '... with a server of its own');
@@ -118,6 +130,14 @@ is($code, 0, '... and it is');
 like($out, qr/^mine /m, '... again');
 ($code) = baton('down');
 is($code, 0, 'down in the default directory');
+
+# Without HTTP, and with a port that is taken.
+($code, $out, $err) = baton('up', '-D', $dir, @here, '-b', '--http', 'off');
+unlike($out, qr/HTTP/, 'without HTTP');
+($code) = baton('down', '-D', $dir);
+($code, $out, $err) = baton('up', '-D', $dir, @here, '-b', '--http', '127.0.0.1:1');
+is($code, 1, 'a port that can not be had');
+like($err, qr/does not start on 127.0.0.1:1/, '... is named');
 
 # What can't be.
 ($code, $out, $err) = baton('up', '-D', "$dir-2", '--bindir', '/nonexistent');

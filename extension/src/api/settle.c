@@ -15,6 +15,7 @@ PG_FUNCTION_INFO_V1(baton_complete);
 PG_FUNCTION_INFO_V1(baton_fail);
 PG_FUNCTION_INFO_V1(baton_release);
 PG_FUNCTION_INFO_V1(baton_extend);
+PG_FUNCTION_INFO_V1(baton_receipt_queue);
 PG_FUNCTION_INFO_V1(baton_complete_batch);
 PG_FUNCTION_INFO_V1(baton_fail_batch);
 PG_FUNCTION_INFO_V1(baton_release_batch);
@@ -73,6 +74,16 @@ baton_extend(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("lease must not be null")));
 	PG_RETURN_TIMESTAMPTZ(claim_extend(receipt, interval_arg_or(fcinfo, 1, "lease", false, 0)));
+}
+
+Datum
+baton_receipt_queue(PG_FUNCTION_ARGS)
+{
+	char		name[BATON_QUEUE_NAME_MAX + 1];
+
+	if (!claim_queue_name(text_arg(fcinfo, 0, "receipt"), name))
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(name));
 }
 
 /* Batches */

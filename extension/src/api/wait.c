@@ -29,6 +29,7 @@
 PG_FUNCTION_INFO_V1(baton_wait);
 PG_FUNCTION_INFO_V1(baton_wait_any);
 PG_FUNCTION_INFO_V1(baton_receive_wait);
+PG_FUNCTION_INFO_V1(baton_end_wait);
 PG_FUNCTION_INFO_V1(baton_wait_log);
 
 static void
@@ -114,6 +115,16 @@ baton_wait_any(PG_FUNCTION_ARGS)
 	if (found >= 0)
 		result = names[found];
 	return return_inout(fcinfo, result, found < 0);
+}
+
+Datum
+baton_end_wait(PG_FUNCTION_ARGS)
+{
+	(void) baton_database();
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("process_id must not be null")));
+	PG_RETURN_BOOL(wait_end(PG_GETARG_INT32(0)));
 }
 
 /* receive_wait's result */

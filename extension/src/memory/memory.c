@@ -156,6 +156,7 @@ init_shared(Size size)
 	{
 		pg_atomic_init_u32(&sessions[i].generation, 0);
 		pg_atomic_init_u64(&sessions[i].sending, 0);
+		pg_atomic_init_u32(&sessions[i].end_wait, 0);
 	}
 	for (uint32 i = 0; i < MAX_SEGMENTS; i++)
 	{

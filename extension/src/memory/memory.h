@@ -251,6 +251,7 @@ typedef struct Session
 	pg_atomic_uint64 sending;	/* its open transaction has sent nothing below this id; 0: nothing at all.
 								 * Written by the backend itself, before it takes an id and after it
 								 * has published */
+	pg_atomic_uint32 end_wait;	/* its wait, or the next one, is to end: set by any, cleared by itself */
 } Session;
 
 /*

@@ -280,6 +280,24 @@ claim_extend(const text *receipt_text, int64 lease)
 	return until;
 }
 
+bool
+claim_queue_name(const text *receipt_text, char name[BATON_QUEUE_NAME_MAX + 1])
+{
+	uint32		database = baton_database();
+	Receipt		receipt;
+	SlotLock	lock = SLOT_LOCK_INIT;
+	bool		held;
+
+	if (!decode(receipt_text, &receipt))
+		return false;
+	held = slot_lock(&lock, receipt.slot) &&
+		   examine(&receipt, database, baton_now()) == CLAIM_OK;
+	if (held)
+		strlcpy(name, queues[slots[receipt.slot].queue].name, BATON_QUEUE_NAME_MAX + 1);
+	slot_unlock(&lock);
+	return held;
+}
+
 static void
 push_string(JsonbParseState **state, JsonbIteratorToken token, const char *string)
 {

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "memory/slotlock.h"
+#include "baton.h"
 #include "queue/xact.h"
 #include "utils/jsonb.h"
 
@@ -34,6 +35,9 @@ extern void settle_claims(const text *const *receipts, int n, const SettleReques
 
 /* A claim's lease ends `lease` microseconds from now; returns when.  Errors: 22023, BT001, 55006. */
 extern TimestampTz claim_extend(const text *receipt, int64 lease);
+
+/* The queue of the claim's message; false: the claim is lost, or just being settled.  Errors: 22023. */
+extern bool claim_queue_name(const text *receipt, char name[BATON_QUEUE_NAME_MAX + 1]);
 
 /* {"error": text, "sqlstate": "..."}; sqlstate 0: left out. */
 extern Jsonb *error_detail(const char *text, int sqlstate);

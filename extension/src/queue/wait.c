@@ -10,8 +10,11 @@
 #undef ENABLE_GSS
 #include "libpq/libpq.h"
 #include "libpq/libpq-be.h"
+#include "catalog/pg_authid.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
+#include "storage/procarray.h"
+#include "utils/acl.h"
 #include "utils/memutils.h"
 
 #include "compat.h"
@@ -152,6 +155,34 @@ begin_waiting(const QueueRef *refs, int n)
 	waiting_count = n;
 }
 
+/* True once for each call of wait_end(). */
+static bool
+ended(void)
+{
+	pg_atomic_uint32 *flag = &sessions[session_begin()].end_wait;
+
+	return pg_atomic_read_u32(flag) != 0 && pg_atomic_exchange_u32(flag, 0) != 0;
+}
+
+bool
+wait_end(int process_id)
+{
+	PGPROC	   *proc = BackendPidGetProc(process_id);
+	uint32		session;
+
+	if (proc == NULL || proc->databaseId != MyDatabaseId)
+		return false;
+	if (!has_privs_of_role(GetUserId(), proc->roleId) &&
+		!has_privs_of_role(GetUserId(), ROLE_PG_SIGNAL_BACKEND))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied to end the wait of another role's session"),
+						errhint("Membership in that role, or in pg_signal_backend, is needed.")));
+	session = BatonProcNumber(proc);
+	pg_atomic_write_u32(&sessions[session].end_wait, 1);
+	session_wake(session);
+	return true;
+}
+
 int
 queue_wait(const QueueRef *refs, int n, int64 timeout)
 {
@@ -177,7 +208,7 @@ queue_wait(const QueueRef *refs, int n, int64 timeout)
 								errmsg("a queue was dropped while it was waited for")));
 			return i;
 		}
-		if (now >= deadline)
+		if (now >= deadline || ended())
 		{
 			leave_all(-1);
 			return -1;

@@ -11,11 +11,17 @@
 
 /*
  * Sleeps until one of the queues has something to hand out or `timeout` microseconds have
- * passed.  Returns its index in refs, or -1.  The caller holds no snapshot and no
+ * passed, or wait_end() is called for this session.  Returns its index in refs, or -1.  The caller holds no snapshot and no
  * lock.  Raises 42704 if a queue is dropped meanwhile, and what CHECK_FOR_INTERRUPTS raises; ends
  * the session if its client is gone.
  */
 extern int	queue_wait(const QueueRef *refs, int n, int64 timeout);
+
+/*
+ * Ends the wait of a backend of this database, or its next one if it isn't waiting just now.
+ * False: there is no such backend.  Raises 42501.
+ */
+extern bool wait_end(int process_id);
 
 /*
  * Sleeps until the latch is set, but for `us` microseconds or a second at most.  Ends the session if its client is
