@@ -46,7 +46,7 @@ from baton.segment group by state order by state
 """
 WAITED = re.compile(r"client backend pgbench .*still waiting for (.*?) after")
 WAITS_KEPT = 100  # lines of the log, as data
-LOCK_KIND = re.compile(r"(\w+) on (\w+)")
+LOCKED = re.compile(r"(\w+) on (\w+)(?: of relation)? (\d+)")
 
 
 @dataclass
@@ -181,17 +181,22 @@ def settle(run: Run, course: Course) -> None:
                        states=run.cluster.sql(SEGMENT_STATES, DATABASE))
 
 
-def waits_in(text: str) -> dict[str, int]:
-    """Kinds of locks that producers and consumers waited for."""
-    return Counter(" ".join(LOCK_KIND.match(what).groups()) if LOCK_KIND.match(what) else what
-                   for what in WAITED.findall(text))
+def waits_in(text: str, names: dict[str, str]) -> dict[str, int]:
+    """What producers and consumers waited for, how often: lock, and kind of relation by name."""
+    kinds: Counter[str] = Counter()
+    for what in WAITED.findall(text):
+        found = LOCKED.match(what)
+        kinds[f"{found[1]} on {found[2]} {names.get(found[3], '')}" if found else what] += 1
+    return dict(kinds)
 
 
 def read_waits(run: Run, course: Course, log_before: int) -> None:
     with open(run.cluster.log, encoding="utf-8", errors="replace") as log:
         log.seek(log_before)
         text = log.read()
-    course.waited = dict(waits_in(text))
+    names = {oid: name for oid, name in run.cluster.sql(
+        "select oid, regexp_replace(relname, '[0-9]+', 'N', 'g') from pg_class", DATABASE)}
+    course.waited = waits_in(text, names)
     if course.waited:
         run.recorder.write("waits", scenario="cleanup", log=[
             line for line in text.splitlines()
@@ -224,9 +229,10 @@ def aim(run: Run, course: Course) -> None:
     run.aim(Target("cleanup", "the same after cleanup_queue()", f"≤ {limit(course) / 1e6:.1f} MB",
                    f"{course.after_cleanup_bytes / 1e6:.1f} MB", "",
                    stats.at_most(course.after_cleanup_bytes, limit(course), 0.0)))
-    run.aim_count("cleanup", "waits for a lock over 10 ms of producers and consumers"
-                  + "".join(f"; {kind}: {count}" for kind, count in course.waited.items()),
+    run.aim_count("cleanup", "waits for a lock over 10 ms of producers and consumers",
                   sum(course.waited.values()))
+    for kind, count in course.waited.items():
+        run.note(f"cleanup: waited over 10 ms for {kind}: {count} times")
     run.aim_count("cleanup", "survivors lost", 0 if course.survivor_there else 1)
 
 
@@ -243,7 +249,7 @@ def one_course(run: Run) -> Course:
         settle(run, course)
         course.survivor_there = run.cluster.value(
             "select count(*) from baton.receive('other')", DATABASE) == "1"
-    read_waits(run, course, log_before)
+        read_waits(run, course, log_before)
     return course
 
 

@@ -61,9 +61,6 @@ def prefill(run: Run, cluster: Cluster, database: str) -> list[Memory | None]:
     """Memory when the window is full, and when all messages are there."""
     wanted = run.options.messages
     window = int(cluster.value("show baton.window_size"))
-    if 2 * window > wanted:
-        run.note("deep: the window isn't full at the first look at memory; that wants "
-                 f"{2 * window} messages")
     cluster.sql(baton.EMPTY, database)
     seen = []
     for level in (min(2 * window, wanted // 2), wanted):

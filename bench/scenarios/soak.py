@@ -146,8 +146,8 @@ FLATS = (
     Flat("a long session's own memory, kB", lambda each: each.session, 1024),
     Flat("slots in use", lambda each: each.slots),
 )
-# Depends on the moment: shown without a verdict.
-NOT_JUDGED = ("slots in use",)
+# Depend on the moment, as a cleaner lives for one pass: shown without a verdict.
+NOT_JUDGED = ("cleaner's own memory, kB", "slots in use")
 
 
 def quarter(looks: Sequence[Look], flat: Flat, number: int) -> float:

@@ -27,11 +27,13 @@
 #include "testing.h"
 
 PG_FUNCTION_INFO_V1(baton_test_hold);
+PG_FUNCTION_INFO_V1(baton_test_hold_one);
 PG_FUNCTION_INFO_V1(baton_test_release);
 PG_FUNCTION_INFO_V1(baton_test_fail);
 PG_FUNCTION_INFO_V1(baton_test_held);
 PG_FUNCTION_INFO_V1(baton_test_clear);
 PG_FUNCTION_INFO_V1(baton_test_set_clock);
+PG_FUNCTION_INFO_V1(baton_test_wake);
 PG_FUNCTION_INFO_V1(baton_test_check_memory);
 
 #define POINTS 32
@@ -40,6 +42,8 @@ typedef enum PointAction
 {
 	POINT_NONE,
 	POINT_HOLD,					/* who comes by waits until it is released */
+	POINT_HOLD_ONE,				/* the next one only */
+	POINT_HELD_ONE,				/* it has come */
 	POINT_FAIL					/* the next one who comes by gets an error */
 } PointAction;
 
@@ -95,7 +99,7 @@ find_point(const char *name, bool make)
 }
 
 static PointAction
-take_action(Point *point, bool may_fail)
+take_action(Point *point, bool may_fail, bool held)
 {
 	PointAction action;
 
@@ -103,7 +107,11 @@ take_action(Point *point, bool may_fail)
 	action = point->action;
 	if (action == POINT_FAIL && may_fail)
 		point->action = POINT_NONE;
+	if (action == POINT_HOLD_ONE)
+		point->action = POINT_HELD_ONE;
 	SpinLockRelease(&testing->mutex);
+	if (action == POINT_HOLD_ONE || (action == POINT_HELD_ONE && held))
+		action = POINT_HOLD;
 	return action;
 }
 
@@ -125,7 +133,7 @@ baton_test_point(const char *name, bool may_fail)
 		return;
 	for (;;)
 	{
-		PointAction action = take_action(point, may_fail);
+		PointAction action = take_action(point, may_fail, counted);
 
 		if (action == POINT_FAIL && may_fail)
 			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
@@ -172,6 +180,13 @@ Datum
 baton_test_hold(PG_FUNCTION_ARGS)
 {
 	set_action(fcinfo, POINT_HOLD);
+	PG_RETURN_VOID();
+}
+
+Datum
+baton_test_hold_one(PG_FUNCTION_ARGS)
+{
+	set_action(fcinfo, POINT_HOLD_ONE);
 	PG_RETURN_VOID();
 }
 
@@ -223,6 +238,13 @@ baton_test_set_clock(PG_FUNCTION_ARGS)
 
 	testing->clock = interval->time + interval->day * USECS_PER_DAY +
 					 interval->month * INT64CONST(30) * USECS_PER_DAY;
+	wake_all();
+	PG_RETURN_VOID();
+}
+
+Datum
+baton_test_wake(PG_FUNCTION_ARGS)
+{
 	wake_all();
 	PG_RETURN_VOID();
 }

@@ -11,12 +11,18 @@ CREATE FUNCTION baton_test.fail(point text) RETURNS void
 -- Whether a session waits at the point.
 CREATE FUNCTION baton_test.held(point text) RETURNS boolean
 	LANGUAGE c STRICT AS '$libdir/baton', 'baton_test_held';
+-- The next one who comes by the point waits there, until release; others pass.
+CREATE FUNCTION baton_test.hold_one(point text) RETURNS void
+	LANGUAGE c STRICT AS '$libdir/baton', 'baton_test_hold_one';
 -- Lets everybody go, and the clock is the system's again.
 CREATE FUNCTION baton_test.clear() RETURNS void
 	LANGUAGE c AS '$libdir/baton', 'baton_test_clear';
 -- Moves the extension's clock, for all sessions: this much ahead of the system's.
 CREATE FUNCTION baton_test.set_clock(ahead interval) RETURNS void
 	LANGUAGE c STRICT AS '$libdir/baton', 'baton_test_set_clock';
+-- Wakes all sessions and workers: what they do from time to time they do now.
+CREATE FUNCTION baton_test.wake() RETURNS void
+	LANGUAGE c AS '$libdir/baton', 'baton_test_wake';
 -- Checks every invariant of shared memory; the number of slots in use.
 CREATE FUNCTION baton_test.check_memory() RETURNS integer
 	LANGUAGE c AS '$libdir/baton', 'baton_test_check_memory';

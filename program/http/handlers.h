@@ -12,6 +12,9 @@ extern void handle_alive(Request *r);
 extern void handle_ready(Request *r);
 extern void handle_stats(Request *r);
 
+/* metrics.c */
+extern void handle_metrics(Request *r);
+
 /* queues.c */
 extern void handle_queue_list(Request *r);
 extern void handle_queue_create(Request *r);

@@ -15,6 +15,8 @@ const Route routes[] = {
 	 "The program runs"},
 	{"GET", "/readyz", SCOPE_NONE, BODY_NONE, "", handle_ready,
 	 "The database answers"},
+	{"GET", "/metrics", SCOPE_INSPECT, BODY_NONE, "", handle_metrics,
+	 "All metrics, as Prometheus reads them"},
 	{"GET", "/v1/stats", SCOPE_INSPECT, BODY_NONE, "", handle_stats,
 	 "What is in all queues, and how the server is"},
 	{"GET", "/v1/queues", SCOPE_INSPECT, BODY_NONE, "", handle_queue_list,

@@ -9,13 +9,12 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
+use BatonHttp;
 use BatonMetrics;
 use BatonProgram;
 use BatonTest qw(session);
 use HTTP::Tiny;
-use IO::Socket::INET;
 use JSON::PP;
-use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -31,39 +30,19 @@ END
 	waitpid($_, 0) foreach @children;
 }
 
-# An exporter: what baton metrics prints, by HTTP.
-sub start_exporter
-{
-	my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 5, ReuseAddr => 1)
-	  or die "listen: $!";
-	my $child = fork();
-
-	if ($child == 0)
-	{
-		while (my $client = $listener->accept)
-		{
-			while (my $line = <$client>) { last if $line =~ /^\r?\n$/; }
-			my $text = `$program metrics`;
-			print $client "HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n\r\n", $text;
-			close($client);
-		}
-		POSIX::_exit(0);
-	}
-	push @children, $child;
-	return $listener->sockport;
-}
-
 sub start_prometheus
 {
 	my ($target) = @_;
 	my $port = PostgreSQL::Test::Cluster::get_free_port();
 	my $child;
 
+	PostgreSQL::Test::Utils::append_to_file("$dir/token", token('prometheus', '--scopes', 'inspect'));
 	PostgreSQL::Test::Utils::append_to_file("$dir/prometheus.yml", <<"YML");
 global: {scrape_interval: 1s, evaluation_interval: 1s}
 rule_files: ['$top/deploy/prometheus/baton.rules.yml']
 scrape_configs:
   - job_name: baton
+    authorization: {credentials_file: '$dir/token'}
     static_configs: [{targets: ['127.0.0.1:$target']}]
 YML
 	$child = fork();
@@ -78,7 +57,8 @@ YML
 	return $port;
 }
 
-my $prometheus = start_prometheus(start_exporter());
+my $server = serve();
+my $prometheus = start_prometheus($server->{port});
 my $http = HTTP::Tiny->new(timeout => 10);
 
 # What Prometheus' API answers, or undef.
@@ -118,6 +98,7 @@ sub load
 		select baton.fail(receipt, 'no', retry => false) from baton.receive('busy');
 		select baton.release(receipt) from baton.receive('busy');
 		select count(*) from baton.receive('busy')});    # whose holder then is gone
+	$http->get("$server->{url}/$_") foreach qw(healthz v1/queues);
 	return;
 }
 

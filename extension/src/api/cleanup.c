@@ -45,6 +45,8 @@ baton_cleanup_queue(PG_FUNCTION_ARGS)
 {
 	CallContext *call = (CallContext *) fcinfo->context;
 	Cleanup    *cleanup = palloc(sizeof(Cleanup));
+	MemoryContext context;
+	bool		more;
 	TupleDesc	desc;
 	Datum		values[5];
 	bool		nulls[5] = {false};
@@ -62,11 +64,19 @@ baton_cleanup_queue(PG_FUNCTION_ARGS)
 
 	cleanup_begin(cleanup, baton_database(), true);
 	xact_session();
+	context = AllocSetContextCreate(CurrentMemoryContext, "baton cleanup step",
+									ALLOCSET_DEFAULT_SIZES);
 	do
 	{
+		MemoryContext old;
+
 		next_transaction();
 		CHECK_FOR_INTERRUPTS();
-	} while (cleanup_step(cleanup));
+		old = MemoryContextSwitchTo(context);
+		more = cleanup_step(cleanup);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	} while (more);
 	next_transaction();
 	cleanup_end(cleanup);
 

@@ -255,6 +255,12 @@ log_segment_lock(void)
 	LockRelationOid(log_schema(false)->message_parent, ShareUpdateExclusiveLock);
 }
 
+void
+log_segment_unlock(void)
+{
+	UnlockRelationOid(log_schema(false)->message_parent, ShareUpdateExclusiveLock);
+}
+
 bool
 log_segment_lock_if_free(void)
 {

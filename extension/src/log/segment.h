@@ -36,7 +36,10 @@ extern bool log_segment_of_table(Oid table, LogSegment *out);
  */
 extern void log_segment_lock(void);
 
-/* The same without waiting; false: somebody has it. */
+/* Gives it back before the end: nothing was made. */
+extern void log_segment_unlock(void);
+
+/* The same lock without waiting; false: somebody has it. */
 extern bool log_segment_lock_if_free(void);
 
 /*

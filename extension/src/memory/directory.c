@@ -154,6 +154,7 @@ segment_register(const Segment *pair, bool known)
 		s->whole = false;
 		s->counts = 0;
 		s->counted_finished = 0;
+		s->recounted = pg_atomic_read_u32(&shared->databases[pair->database].recount);
 		s->not_before = s->frozen_at = 0;
 		pg_atomic_write_u64(&s->sent, 0);
 		pg_atomic_write_u64(&s->finished, 0);
@@ -209,6 +210,7 @@ segment_change(const SegmentChange *change)
 		{
 			s->counts++;
 			s->counted_finished = change->finished;
+			s->recounted = change->recount;
 		}
 		set_open(change->survivors ? &d->survivor_segment : &d->open_segment, change->segment,
 				 change->state == SEGMENT_OPEN);

@@ -43,7 +43,8 @@ typedef struct SegmentChange
 	bool		counted;
 	int64		first_id;
 	int64		last_id;
-	uint64		finished;		/* counted: Segment.finished before that */
+	uint64		finished;		/* counted: Segment.finished and Database.recount before that */
+	uint32		recount;
 } SegmentChange;
 
 extern void segment_change(const SegmentChange *change);

@@ -78,6 +78,7 @@ line_init(Queue *queue, int64 from)
 	queue->parked_id = from;
 	queue->parked_again = ID_INFINITE;
 	queue->finished_below = queue->marked_below = empty ? 0 : from;
+	queue->marked_work = 0;
 	queue->left_id = ID_INFINITE;
 	queue->seen_id = 0;
 	queue->seen_xmax = InvalidTransactionId;

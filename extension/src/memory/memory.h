@@ -210,6 +210,7 @@ typedef struct Queue
 	/* Messages below are finished: see queue/marks.c. */
 	int64		finished_below;
 	int64		marked_below;	/* as baton.queue_mark has it; written and read by the keeper only */
+	uint64		marked_work;	/* sent, delivered and finished when that was written; the keeper only */
 	int64		left_id;		/* lowest id left to the log since the keeper's last look */
 
 	/* How many messages are unfinished, in memory and in the log: see queue/depth.c. */
@@ -273,6 +274,7 @@ typedef struct Segment
 	bool		whole;			/* it was opened in this life of the server, so `sent` has all its messages */
 	uint64		counted_finished;	/* `finished` when it was last counted */
 	uint32		counts;			/* how often it has been counted: see log/registry.h */
+	uint32		recounted;		/* Database.recount when it was */
 	TimestampTz not_before;		/* when cleanup looks at it again; written by who is at it, who has the lock
 								 * of maintenance */
 	TimestampTz frozen_at;		/* when it was last frozen, or that was tried; only the cleaner */
@@ -298,7 +300,8 @@ typedef struct Database
 	pg_atomic_uint32 reload;	/* tables were found that the loader doesn't know; unlocked */
 	int32		cleaner_pid;	/* its worker for maintenance, 0: none */
 	pg_atomic_uint32 purged;	/* slots of purged messages are to be freed; unlocked */
-	pg_atomic_uint32 recount;	/* something happened that may have finished messages in the log; unlocked */
+	pg_atomic_uint32 recount;	/* rises when something may have finished messages in the log, or changed how
+								 * long they are kept; unlocked */
 
 	slock_t		ids_mutex;
 	int64		next_id;		/* under ids_mutex */

@@ -228,7 +228,9 @@ commit_alter(const PendingDdl *ddl)
 			pg_atomic_write_u32(&shared->databases[ddl->database].purged, 1);
 			keeper_wake(ddl->database);
 		}
-		pg_atomic_write_u32(&shared->databases[ddl->database].recount, 1);
+		if (ddl->policy.purged_id != queues[queue].policy.purged_id ||
+			ddl->policy.retention != queues[queue].policy.retention)
+			pg_atomic_fetch_add_u32(&shared->databases[ddl->database].recount, 1);
 		queues[queue].policy = ddl->policy;
 		waiters_wake(queue, queues[queue].count[SLOT_READY], &wakes);
 	}
@@ -246,7 +248,7 @@ commit_drop(const PendingDdl *ddl)
 		return;
 	generation = queues[queue].generation;
 	queue_retire(queue, generation);
-	pg_atomic_write_u32(&shared->databases[ddl->database].recount, 1);
+	pg_atomic_fetch_add_u32(&shared->databases[ddl->database].recount, 1);
 	if (!queue_reclaim(queue, generation + 1))
 		keeper_wake(ddl->database);
 }

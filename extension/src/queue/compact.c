@@ -280,6 +280,9 @@ compact_segment(uint32 database, uint32 segment, SegmentRow *row, bool *left)
 	uint32		target = open_survivor_segment(database);
 	int			moved;
 
+	*left = false;
+	if (target == NONE)
+		return 0;
 	/* it is opened in a step of its own, so that everybody knows the segment before there is a message in it */
 	*left = true;
 	if (segments[target].state != SEGMENT_OPEN)
@@ -361,10 +364,7 @@ end_move(const PendingMove *move, bool committed, TimestampTz now, Wakes *wakes)
 	else if (!move->known)
 		leave_to_loader(move, wakes);
 	else if (is_over(s, now))
-	{
-		count_finished(s);
-		line_free(move->slot);
-	}
+		free_over(move->slot);
 	else
 		place(move, now, wakes);
 	if (line_has_ready(&queues[queue]))	/* this one, or one that waited for its key */

@@ -58,6 +58,15 @@ count_finished(const Slot *s)
 }
 
 void
+free_over(uint32 slot)
+{
+	count_finished(&slots[slot]);
+	/* who gives a key back lets the next one go, and that may be waiting for this one */
+	(void) key_acquire(slot, queues[slots[slot].queue].policy.key_in_flight);
+	line_free(slot);
+}
+
+void
 due_leave(Queue *queue, int64 id, TimestampTz due)
 {
 	queue->parked = true;

@@ -62,6 +62,9 @@ extern bool is_over(const Slot *s, TimestampTz now);
 /* Counts that a message is finished, for ever; under its queue's lock. */
 extern void count_finished(const Slot *s);
 
+/* Frees the slot of a message that is_over() and in no place.  Others may be ready by that, if it has a key. */
+extern void free_over(uint32 slot);
+
 /* Whether the queue has as many delayed messages in memory as it may. */
 extern bool delayed_full(const Queue *queue);
 

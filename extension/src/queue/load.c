@@ -208,11 +208,12 @@ place(uint32 slot, const Found *found, const EventRow *event, TimestampTz now, W
 	}
 	if ((event && log_event_is_terminal(event->action)) || is_over(s, now))
 	{
-		if (!event || !log_event_is_terminal(event->action))
-			count_finished(s);
 		inflight_acquit(slot);	/* it may have been in flight at a crash, its end just committed */
-		line_free(slot);
-		return false;
+		if (event && log_event_is_terminal(event->action))
+			line_free(slot);
+		else
+			free_over(slot);
+		return line_has_ready(queue);
 	}
 	if (take_history(slot, event, now))
 	{

@@ -65,11 +65,11 @@ guess_unfinished(const Segment *s, const SegmentRow *row)
 {
 	int64		finished = (int64) pg_atomic_read_u64(&unconstify(Segment *, s)->finished);
 
+	if (row->counted_at != 0)
+		return Max(row->unfinished - (finished - (int64) (s->counts ? s->counted_finished : 0)), 0);
 	if (s->whole && !s->survivors)
 		return Max((int64) pg_atomic_read_u64(&unconstify(Segment *, s)->sent) - finished, 0);
-	if (row->counted_at == 0 || s->counts == 0)
-		return row->counted_at == 0 ? -1 : Max(row->unfinished - finished, 0);
-	return Max(row->unfinished - (finished - (int64) s->counted_finished), 0);
+	return -1;
 }
 
 static int64
@@ -108,7 +108,8 @@ decide(uint32 segment, const SegmentRow *row, TimestampTz now, bool forced)
 					   (guess <= UNFINISHED_LISTED && now - row->sealed_at > SETTLE_TIME)
 				   ? ACTION_COUNT
 				   : ACTION_NONE;
-	if (row->unfinished == 0 && row->retained_until <= now)
+	if ((row->unfinished == 0 && row->retained_until <= now) ||
+		s->recounted != pg_atomic_read_u32(&shared->databases[s->database].recount))
 		return ACTION_COUNT;
 	if (row->unfinished > 0 &&
 		(guess <= 0 || now - row->counted_at > COUNT_AGAIN_AFTER ||
@@ -162,8 +163,7 @@ sweep_over(uint32 database, uint32 segment)
 			(s->state != SLOT_READY && s->state != SLOT_BLOCKED && s->state != SLOT_DELAYED))
 			continue;
 		line_take_out(i);
-		count_finished(s);
-		line_free(i);
+		free_over(i);
 		if (line_has_ready(&queues[lock.queue]))	/* its key may have let another one go */
 			waiters_wake(lock.queue, 1, &lock.wakes);
 	}
@@ -206,23 +206,61 @@ snapshot_needs(uint32 segment, const SegmentRow *row)
 	return needs;
 }
 
-/* AccessExclusiveLock on both tables, without waiting. */
 static bool
-lock_pair(uint32 segment)
+lock_exclusively(Oid relation, List **locked)
 {
-	if (!ConditionalLockRelationOid(segments[segment].messages, AccessExclusiveLock))
+	if (!ConditionalLockRelationOid(relation, AccessExclusiveLock))
 		return false;
-	if (ConditionalLockRelationOid(segments[segment].events, AccessExclusiveLock))
-		return true;
-	UnlockRelationOid(segments[segment].messages, AccessExclusiveLock);
-	return false;
+	*locked = lappend_oid(*locked, relation);
+	return true;
+}
+
+/* A table and what TRUNCATE locks with it: an autovacuum of the TOAST table has no lock on the table itself. */
+static bool
+lock_with_parts(Oid table, List **locked)
+{
+	bool		got = lock_exclusively(table, locked);
+	Relation	rel = got ? try_relation_open(table, NoLock) : NULL;
+	ListCell   *cell;
+
+	if (rel == NULL)
+		return false;
+	foreach(cell, RelationGetIndexList(rel))
+		got = got && lock_exclusively(lfirst_oid(cell), locked);
+	if (got && OidIsValid(rel->rd_rel->reltoastrelid))
+		got = lock_with_parts(rel->rd_rel->reltoastrelid, locked);
+	relation_close(rel, NoLock);
+	return got;
 }
 
 static void
-unlock_pair(uint32 segment)
+unlock_all(List *locked)
 {
-	UnlockRelationOid(segments[segment].messages, AccessExclusiveLock);
-	UnlockRelationOid(segments[segment].events, AccessExclusiveLock);
+	ListCell   *cell;
+
+	foreach(cell, locked)
+		UnlockRelationOid(lfirst_oid(cell), AccessExclusiveLock);
+	list_free(locked);
+}
+
+/* AccessExclusiveLock on both tables of a pair, without waiting; *locked is for unlock_all(). */
+static bool
+lock_pair(uint32 segment, List **locked)
+{
+	*locked = NIL;
+	if (lock_with_parts(segments[segment].messages, locked) &&
+		lock_with_parts(segments[segment].events, locked))
+		return true;
+	unlock_all(*locked);
+	return false;
+}
+
+/* Nobody rewrites it just now, or can begin to before the transaction ends. */
+static bool
+lock_for_reading(uint32 segment)
+{
+	return ConditionalLockRelationOid(segments[segment].messages, AccessShareLock) &&
+		   ConditionalLockRelationOid(segments[segment].events, AccessShareLock);
 }
 
 static BlockNumber
@@ -236,6 +274,33 @@ table_blocks(Oid table)
 }
 
 /*
+ * Truncates a segment that was counted, when its tables had so many blocks, and isn't needed.  False: not now.  Whoever
+ * holds one of its messages must not wait for the lock, so memory is asked before, too.
+ */
+static bool
+empty(uint32 database, uint32 segment, const SegmentRow *row, const BeforeCount *before,
+	  const BlockNumber *blocks)
+{
+	LogSegment	tables = log_segment_of(segment);
+	List	   *locked;
+
+	if (snapshot_needs(segment, row) || memory_refers_to(database, segment) ||
+		!lock_pair(segment, &locked))
+		return false;
+	BATON_POINT("reclaim-locked");
+	if (memory_refers_to(database, segment) ||
+		before->finished != pg_atomic_read_u64(&segments[segment].finished) ||
+		blocks[0] != table_blocks(tables.messages) || blocks[1] != table_blocks(tables.events))
+	{
+		unlock_all(locked);
+		return false;
+	}
+	log_segment_truncate(&tables);
+	BATON_POINT("reclaim-truncated");
+	return true;
+}
+
+/*
  * Counts a segment, and empties it if nothing in it is needed.  The count takes a while and needs no lock; what it said is
  * still true under the lock if nothing has been appended or finished, since what is finished stays so: but a consumer may
  * just have completed a message that had expired in its hands, and its result is to be retained.
@@ -244,53 +309,45 @@ static void
 count_segment(Cleanup *cleanup, uint32 segment, SegmentRow *row)
 {
 	LogSegment	tables = log_segment_of(segment);
-	uint64		finished;
+	BeforeCount before;
 	BlockNumber blocks[2];
 	int64		bytes;
 
 	sweep_over(cleanup->database, segment);
-	finished = pg_atomic_read_u64(&segments[segment].finished);
+	before.finished = pg_atomic_read_u64(&segments[segment].finished);
+	before.recount = pg_atomic_read_u32(&shared->databases[cleanup->database].recount);
 	blocks[0] = table_blocks(tables.messages);
 	blocks[1] = table_blocks(tables.events);
 	census_take(&tables, baton_now(), row);
 	if (is_needed(row, baton_now()))
 	{
-		put_segment(segment, row, SEGMENT_COUNTED, finished);
+		put_segment(segment, row, SEGMENT_COUNTED, &before);
 		return;
 	}
 	BATON_POINT("reclaim-counted");
 	bytes = segment_bytes(segment);
-	if (snapshot_needs(segment, row) || !lock_pair(segment))
+	if (!empty(cleanup->database, segment, row, &before, blocks))
 	{
 		segments[segment].not_before = baton_now() + RETRY_AFTER;
-		put_segment(segment, row, SEGMENT_COUNTED, finished);
+		put_segment(segment, row, SEGMENT_COUNTED, &before);
 		return;
 	}
-	BATON_POINT("reclaim-locked");
-	if (memory_refers_to(cleanup->database, segment) ||
-		finished != pg_atomic_read_u64(&segments[segment].finished) ||
-		blocks[0] != table_blocks(tables.messages) || blocks[1] != table_blocks(tables.events))
-	{
-		segments[segment].not_before = baton_now() + RETRY_AFTER;
-		put_segment(segment, row, SEGMENT_COUNTED, finished);
-		return;
-	}
-	log_segment_truncate(&tables);
-	BATON_POINT("reclaim-truncated");
 	cleanup->report.segments_emptied++;
 	cleanup->report.messages_removed += row->messages;
 	cleanup->report.bytes_freed += bytes;
 	*row = (SegmentRow) {.number = row->number, .state = SEGMENT_FREE};
-	put_segment(segment, row, SEGMENT_EMPTIED, 0);
+	put_segment(segment, row, SEGMENT_EMPTIED, NULL);
 }
 
 /* Somebody has the segment open: no need to count it once more for that. */
 static bool
 may_be_emptied(uint32 segment)
 {
-	if (!lock_pair(segment))
+	List	   *locked;
+
+	if (!lock_pair(segment, &locked))
 		return false;
-	unlock_pair(segment);
+	unlock_all(locked);
 	return true;
 }
 
@@ -324,9 +381,10 @@ static bool
 drop_surplus(uint32 database)
 {
 	uint32		segment = find_surplus(database);
+	List	   *locked;
 
 	/* nobody is about to choose it */
-	if (segment == NONE || !log_segment_lock_if_free() || !lock_pair(segment))
+	if (segment == NONE || !log_segment_lock_if_free() || !lock_pair(segment, &locked))
 		return false;
 	drop_segment(segment);
 	return true;
@@ -346,8 +404,6 @@ cleanup_needed(uint32 database)
 		return true;
 	if (!any_segment(database, SEGMENT_CLOSED))
 		return false;
-	if (pg_atomic_read_u32(&shared->databases[database].recount) != 0)
-		return true;
 	rows = registry_list(&n);
 	for (int i = 0; i < n && !needed; i++)
 	{
@@ -365,9 +421,8 @@ cleanup_begin(Cleanup *cleanup, uint32 database, bool forced)
 	memset(cleanup, 0, sizeof(*cleanup));
 	cleanup->database = database;
 	cleanup->forced = forced;
-	if (pg_atomic_exchange_u32(&shared->databases[database].recount, 0) != 0)
-		cleanup->forced = true;
 	cleanup->rotated = !forced;
+	cleanup->current = NONE;
 }
 
 static bool
@@ -409,7 +464,7 @@ compact(Cleanup *cleanup, uint32 segment, SegmentRow *row)
 	if (row->moved_at > row->counted_at && !left)
 		row->counted_at = 0;	/* what is left has to be counted */
 	if (moved > 0 || !left)
-		put_segment(segment, row, SEGMENT_CHANGED, 0);
+		put_segment(segment, row, SEGMENT_CHANGED, NULL);
 	if (moved == 0 && !left)
 		segments[segment].not_before = baton_now() + COMPACT_AFTER;
 }
@@ -435,6 +490,7 @@ cleanup_step(Cleanup *cleanup)
 	SegmentRow *rows;
 	int			n;
 
+	cleanup->current = NONE;
 	maintenance_lock(true);
 	if (!cleanup->rotated)
 	{
@@ -453,6 +509,12 @@ cleanup_step(Cleanup *cleanup)
 			continue;
 		action = next_action(cleanup, segment, &rows[i], now);
 		cleanup->current = segment;
+		if (action != ACTION_NONE && !lock_for_reading(segment))
+		{
+			look_at(cleanup, segment);
+			segments[segment].not_before = now + RETRY_AFTER;
+			continue;
+		}
 		switch (action)
 		{
 			case ACTION_COUNT:

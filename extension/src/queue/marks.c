@@ -20,14 +20,35 @@
 #include "queue/marks.h"
 #include "queue/segments.h"
 
-/* A mark is written when this many ids have passed, or some and a while. */
+/*
+ * A mark is written when this many ids have passed, or some and a while.  That of a queue where nothing happens rises with
+ * the others' ids; written as often, it would make a dead row for each of ten thousand queues whenever
+ * one of them is busy.
+ */
 #define WRITE_AFTER_IDS 20000
 #define WRITE_AFTER (INT64CONST(60) * USECS_PER_SEC)
+#define WRITE_IDLE_AFTER_IDS 1000000
 
 static bool
 is_ours(const Queue *queue, uint32 database)
 {
 	return queue->state == QUEUE_LIVE && queue->database == database;
+}
+
+static uint64
+work_of(const Queue *queue)
+{
+	return queue->counters.sent + queue->counters.delivered + queue->counters.completed + queue->counters.failed + queue->counters.dead;
+}
+
+/* Whether the mark has risen far enough to be written. */
+static bool
+is_due(const Queue *queue, bool long_ago)
+{
+	bool		idle = queue->marked_below != 0 && work_of(queue) == queue->marked_work;
+	int64		least = idle ? WRITE_IDLE_AFTER_IDS : long_ago ? 1 : WRITE_AFTER_IDS;
+
+	return queue->finished_below >= queue->marked_below + least;
 }
 
 static void
@@ -73,7 +94,7 @@ look_at_slots(uint32 database, int64 *lowest)
 
 /* Second look; returns whether any mark is due to be written. */
 static bool
-end_look(uint32 database, int64 oldest_send, int64 *lowest, int64 due_after)
+end_look(uint32 database, int64 oldest_send, int64 *lowest, bool long_ago)
 {
 	bool		due = false;
 
@@ -89,15 +110,14 @@ end_look(uint32 database, int64 oldest_send, int64 *lowest, int64 due_after)
 		below = Min(lowest[q], oldest_send);
 		if (is_ours(queue, database) && below > queue->finished_below)
 			queue->finished_below = below;
-		due |= is_ours(queue, database) &&
-			   queue->finished_below >= queue->marked_below + due_after;
+		due |= is_ours(queue, database) && is_due(queue, long_ago);
 		LWLockRelease(queue_lock(q));
 	}
 	return due;
 }
 
 static void
-write_marks(uint32 database, int64 least)
+write_marks(uint32 database, bool long_ago)
 {
 	QueueMark  *marks;
 	uint32	   *of;
@@ -112,15 +132,17 @@ write_marks(uint32 database, int64 least)
 		of = palloc(shared->queues * sizeof(uint32));
 		for (uint32 q = 0; q < shared->queues; q++)
 		{
-			if (!is_ours(&queues[q], database) ||
-				queues[q].finished_below < queues[q].marked_below + least)
+			if (!is_ours(&queues[q], database) || !is_due(&queues[q], long_ago))
 				continue;
 			of[n] = q;
 			marks[n++] = (QueueMark) {queues[q].id, queues[q].finished_below};
 		}
 		registry_put_marks(marks, n);
 		for (int i = 0; i < n; i++)
+		{
 			queues[of[i]].marked_below = marks[i].below;
+			queues[of[i]].marked_work = work_of(&queues[of[i]]);
+		}
 	}
 	PopActiveSnapshot();
 	CommitTransactionCommand();
@@ -131,7 +153,6 @@ marks_raise(uint32 database)
 {
 	static TimestampTz written_at = 0;
 	bool		long_ago = baton_now() - written_at >= WRITE_AFTER;
-	int64		due_after = long_ago ? 1 : WRITE_AFTER_IDS;
 	int64		oldest_send;
 	int64	   *lowest;
 	bool		due;
@@ -142,10 +163,10 @@ marks_raise(uint32 database)
 	oldest_send = sending_oldest(database);
 	begin_look(database, lowest);
 	look_at_slots(database, lowest);
-	due = end_look(database, oldest_send, lowest, due_after);
+	due = end_look(database, oldest_send, lowest, long_ago);
 	pfree(lowest);
 	if (due)
-		write_marks(database, due_after);
+		write_marks(database, long_ago);
 	if (long_ago)
 		written_at = baton_now();
 }

@@ -72,10 +72,7 @@ may_hand_out(uint32 slot, TimestampTz now, Wakes *wakes)
 
 	if (is_over(s, now))
 	{
-		count_finished(s);
-		/* who gives a key back lets the next one go, and that may be waiting for this one */
-		(void) key_acquire(slot, queue->policy.key_in_flight);
-		line_free(slot);
+		free_over(slot);
 		return PLACED;
 	}
 	if (!key_acquire(slot, queue->policy.key_in_flight))
@@ -228,13 +225,15 @@ close_segment(OpenSegment *open)
 	open->rel = NULL;
 }
 
-/* NULL: it was dropped by hand. */
+/* NULL: it, or its table of events, was dropped by hand. */
 static Relation
 open_segment(OpenSegment *open, uint32 segment)
 {
 	if (open->rel != NULL && open->segment == segment)
 		return open->rel;
 	close_segment(open);
+	if (!segments[segment].used)
+		return NULL;
 	open->rel = try_table_open(segments[segment].messages, AccessShareLock);
 	if (open->rel != NULL)
 		open->slot = table_slot_create(open->rel, NULL);

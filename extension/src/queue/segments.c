@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "miscadmin.h"
@@ -21,6 +22,8 @@
 
 /* So many segments is the log cut into at least, before they get larger. */
 #define SEGMENTS_WANTED 64
+
+#define SIZE_KNOWN_FOR (INT64CONST(10) * USECS_PER_SEC)
 
 LogSegment
 log_segment_of(uint32 segment)
@@ -197,8 +200,10 @@ adopt_rows(uint32 database)
 
 /* Opening */
 
-void
-put_segment(uint32 segment, const SegmentRow *row, SegmentEvent event, uint64 finished)
+/* Memory's part, at commit.  Raises nothing, given room. */
+static void
+change_segment(uint32 segment, const SegmentRow *row, SegmentEvent event,
+			   const BeforeCount *before)
 {
 	const Segment *s = &segments[segment];
 	SegmentChange change = {
@@ -211,12 +216,20 @@ put_segment(uint32 segment, const SegmentRow *row, SegmentEvent event, uint64 fi
 		.counted = event == SEGMENT_COUNTED,
 		.first_id = row->first_id,
 		.last_id = row->state == SEGMENT_CLOSED && row->last_id > 0 ? row->last_id : ID_INFINITE,
-		.finished = finished,
+		.finished = before ? before->finished : 0,
+		.recount = before ? before->recount : 0,
 	};
 
+	xact_add_segment(&change, s->pending);
+}
+
+void
+put_segment(uint32 segment, const SegmentRow *row, SegmentEvent event,
+			const BeforeCount *before)
+{
 	xact_reserve_segment();
 	registry_put(row);
-	xact_add_segment(&change, s->pending);
+	change_segment(segment, row, event, before);
 }
 
 void
@@ -263,17 +276,23 @@ find_free(uint32 database)
 	return NONE;
 }
 
+/* Memory comes last: nothing may fail between the new entry and what takes it back at abort. */
 static uint32
-make_pair(uint32 database)
+make_pair(uint32 database, SegmentRow *row)
 {
+	SegmentRow	unused = {.state = SEGMENT_FREE};
 	LogSegment	pair;
-	SegmentRow	row = {.state = SEGMENT_FREE};
+	uint32		segment;
 
 	xact_session();
 	xact_reserve_segment();
 	pair = log_segment_create(log_segment_next_number());
-	row.number = pair.number;
-	return register_pair(database, &pair, &row, true, true);
+	row->number = pair.number;
+	registry_put(row);
+	BATON_POINT("segment-made");
+	segment = register_pair(database, &pair, &unused, true, true);
+	change_segment(segment, row, SEGMENT_CHANGED, NULL);
+	return segment;
 }
 
 /* A free pair, or a new one, as the one that is open; at commit. */
@@ -289,9 +308,9 @@ open_another(uint32 database, bool survivors)
 	};
 
 	if (segment == NONE)
-		segment = make_pair(database);
+		return make_pair(database, &row);
 	row.number = segments[segment].number;
-	put_segment(segment, &row, SEGMENT_CHANGED, 0);
+	put_segment(segment, &row, SEGMENT_CHANGED, NULL);
 	return segment;
 }
 
@@ -313,9 +332,11 @@ find_or_open(uint32 database)
 
 	log_segment_lock();
 	adopt_segments(database);
-	if (pg_atomic_read_u32(open) != NONE)
-		return pg_atomic_read_u32(open);
-	return open_another(database, false);
+	if (pg_atomic_read_u32(open) == NONE)
+		return open_another(database, false);
+	/* this transaction may stay open for long, and must not keep the keeper from rotating */
+	log_segment_unlock();
+	return pg_atomic_read_u32(open);
 }
 
 void
@@ -323,6 +344,27 @@ ensure_segment(uint32 database)
 {
 	if (pg_atomic_read_u32(&shared->databases[database].open_segment) == NONE)
 		find_or_open(database);
+}
+
+static void
+raise_dropped(uint32 segment)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("tables of segment %d of the message log have been dropped",
+					segments[segment].number),
+			 errdetail("The messages in it are lost."),
+			 errhint("The keeper notices within seconds; then new messages go to another one.")));
+}
+
+Relation
+open_event_log(uint32 segment)
+{
+	Relation	rel = try_relation_open(segments[segment].events, RowExclusiveLock);
+
+	if (rel == NULL)
+		raise_dropped(segment);
+	return rel;
 }
 
 Relation
@@ -333,20 +375,23 @@ open_message_log(uint32 database, uint32 *segment)
 	for (;;)
 	{
 		uint32		seg = pg_atomic_read_u32(open);
-		bool		own = seg == NONE;
 		Relation	rel;
 
-		if (own)
+		if (seg == NONE)
 			seg = find_or_open(database);
 		BATON_POINT("send-segment-chosen");
-		rel = table_open(segments[seg].messages, RowExclusiveLock);
+		rel = try_relation_open(segments[seg].messages, RowExclusiveLock);
 		BATON_POINT("send-locked");
-		if (pg_atomic_read_u32(open) == seg || own)
+		/* one that this transaction has opened isn't known to others yet */
+		if (pg_atomic_read_u32(open) == seg || xact_opened_segment(database) == seg)
 		{
+			if (rel == NULL)
+				raise_dropped(seg);
 			*segment = seg;
 			return rel;
 		}
-		table_close(rel, RowExclusiveLock);
+		if (rel != NULL)
+			table_close(rel, RowExclusiveLock);
 		CHECK_FOR_INTERRUPTS();
 	}
 }
@@ -358,8 +403,7 @@ open_survivor_segment(uint32 database)
 
 	if (segment != NONE)
 		return segment;
-	log_segment_lock();
-	return open_another(database, true);
+	return log_segment_lock_if_free() ? open_another(database, true) : NONE;
 }
 
 /* Rotation */
@@ -371,24 +415,41 @@ segment_bytes(uint32 segment)
 	Oid			tables[] = {segments[segment].messages, segments[segment].events};
 
 	for (int i = 0; i < lengthof(tables); i++)
-		if (table_exists(tables[i]))
-			bytes += DatumGetInt64(
-				DirectFunctionCall1(pg_total_relation_size, ObjectIdGetDatum(tables[i])));
+	{
+		if (!table_exists(tables[i]) || !ConditionalLockRelationOid(tables[i], AccessShareLock))
+			continue;
+		bytes += DatumGetInt64(
+			DirectFunctionCall1(pg_total_relation_size, ObjectIdGetDatum(tables[i])));
+		UnlockRelationOid(tables[i], AccessShareLock);
+	}
 	return bytes;
 }
 
-/* Segments get larger with the log, or a large one would have too many to look at. */
+/*
+ * Segments get larger with the log, or a large one would have too many to look at.  How large it is needn't be
+ * known to the second.
+ */
 static int64
 wanted_bytes(uint32 database)
 {
 	static uint32 all[MAX_SEGMENTS];
-	uint32		n = segment_list(database, all, MAX_SEGMENTS);
+	static TimestampTz known_until = 0;
+	static uint32 known_of;
+	static int64 known;
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	uint32		n;
 	int64		total = 0;
 
+	if (now < known_until && known_until <= now + SIZE_KNOWN_FOR && known_of == database)
+		return known;
+	n = segment_list(database, all, MAX_SEGMENTS);
 	if (n > SEGMENTS_WANTED / 2)
 		for (uint32 i = 0; i < n; i++)
 			total += segment_bytes(all[i]);
-	return Max((int64) baton_segment_size * 1024, total / SEGMENTS_WANTED);
+	known = Max((int64) baton_segment_size * 1024, total / SEGMENTS_WANTED);
+	known_of = database;
+	known_until = now + SIZE_KNOWN_FOR;
+	return known;
 }
 
 static bool
@@ -398,7 +459,8 @@ wants_rotation(uint32 database, uint32 segment, const SegmentRow *row, bool forc
 
 	if (is_empty(segments[segment].messages))
 		return false;
-	if (forced || bytes >= wanted_bytes(database))
+	if (forced ||
+		(bytes >= (int64) baton_segment_size * 1024 && bytes >= wanted_bytes(database)))
 		return true;
 	return baton_segment_age > 0 && row->opened_at != 0 &&
 		   baton_now() - row->opened_at >= (int64) baton_segment_age * USECS_PER_SEC;
@@ -422,7 +484,7 @@ seal(uint32 segment, SegmentRow *row)
 {
 	row->state = SEGMENT_SEALED;
 	row->sealed_at = baton_now();
-	put_segment(segment, row, SEGMENT_CHANGED, 0);
+	put_segment(segment, row, SEGMENT_CHANGED, NULL);
 }
 
 bool
@@ -443,9 +505,9 @@ rotate_segment(uint32 database, bool forced)
 	if (open == NONE || !table_exists(segments[open].messages))
 		return false;
 	row = get_row(open);
-	if (wants_rotation(database, open, &row, forced))
+	/* without waiting: an ANALYZE of the whole log has that lock too */
+	if (wants_rotation(database, open, &row, forced) && log_segment_lock_if_free())
 	{
-		log_segment_lock();
 		seal(open, &row);
 		BATON_POINT("rotate-sealed");
 		open_another(database, false);
@@ -484,7 +546,7 @@ close_segments(uint32 database)
 		BATON_POINT("close-lock-given-back");
 		row.state = SEGMENT_CLOSED;
 		row.last_id = s->first_id > 0 ? next_ids(database, 1) : 0;
-		put_segment(i, &row, SEGMENT_CHANGED, 0);
+		put_segment(i, &row, SEGMENT_CHANGED, NULL);
 		closed++;
 	}
 	return closed;

@@ -23,7 +23,10 @@
  */
 extern Relation open_message_log(uint32 database, uint32 *segment);
 
-/* The segment for survivors, opened if there is none.  The caller has maintenance_lock(). */
+/* event_log of a segment, locked RowExclusive; raises 55000 where it was dropped by hand.  Close with NoLock. */
+extern Relation open_event_log(uint32 segment);
+
+/* The segment for survivors, opened if there is none; NONE: not now.  The caller has maintenance_lock(). */
 extern uint32 open_survivor_segment(uint32 database);
 
 /* Makes sure that there is an open segment. */
@@ -63,14 +66,21 @@ typedef enum SegmentEvent
 	SEGMENT_COUNTED
 } SegmentEvent;
 
-/* Writes the row, and memory at commit.  finished: for SEGMENT_COUNTED, Segment.finished before the count. */
-extern void put_segment(uint32 segment, const SegmentRow *row, SegmentEvent event,
-						uint64 finished);
+/* What memory knew before a segment was counted. */
+typedef struct BeforeCount
+{
+	uint64		finished;		/* Segment.finished */
+	uint32		recount;		/* Database.recount */
+} BeforeCount;
 
 /* Drops a free pair, in a transaction that has maintenance_lock() and AccessExclusiveLock on both tables. */
 extern void drop_segment(uint32 segment);
 
-/* Size of both tables with all that belongs to them, bytes; 0 where they are gone. */
+/* Writes the row, and memory at commit.  before: for SEGMENT_COUNTED. */
+extern void put_segment(uint32 segment, const SegmentRow *row, SegmentEvent event,
+						const BeforeCount *before);
+
+/* Size of both tables with all that belongs to them, bytes; 0 where they are gone, or locked exclusively. */
 extern int64 segment_bytes(uint32 segment);
 
 /* Callbacks' parts; they raise nothing. */

@@ -20,6 +20,7 @@
 #include "memory/tail.h"
 #include "queue/ending.h"
 #include "queue/resolve.h"
+#include "queue/segments.h"
 #include "queue/settle.h"
 
 typedef enum ClaimVerdict
@@ -143,7 +144,7 @@ append_events(uint32 database, EventRow *events, const uint32 *segment_of, int n
 
 	for (int i = 0; i < n; i += run)
 	{
-		Relation	rel = table_open(segments[segment_of[i]].events, RowExclusiveLock);
+		Relation	rel = open_event_log(segment_of[i]);
 
 		for (run = 0; i + run < n && segment_of[i + run] == segment_of[i]; run++)
 			events[i + run].id = id++;

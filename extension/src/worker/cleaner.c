@@ -21,6 +21,7 @@
 #include "log/schema.h"
 #include "memory/directory.h"
 #include "queue/maintain.h"
+#include "queue/resolve.h"
 #include "queue/xact.h"
 #include "worker/worker.h"
 
@@ -45,20 +46,24 @@ worker_settings(void)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
-/* One step in a transaction of its own.  An error is reported, and the next step goes on with another segment. */
+/*
+ * Runs body in a transaction of its own, with a snapshot.  False: it raised an error, which is in the server's log by
+ * now, and was rolled back.
+ */
 static bool
-step(Cleanup *cleanup)
+in_transaction(void (*body) (void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
-	bool		more = true;
+	volatile bool done = false;
 
 	StartTransactionCommand();
 	PG_TRY();
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
-		more = cleanup_step(cleanup);
+		body(arg);
 		PopActiveSnapshot();
 		CommitTransactionCommand();
+		done = true;
 	}
 	PG_CATCH();
 	{
@@ -67,13 +72,38 @@ step(Cleanup *cleanup)
 		EmitErrorReport();
 		FlushErrorState();
 		AbortCurrentTransaction();
-		cleanup_failed(cleanup);
 		RESUME_INTERRUPTS();
-		more = cleanup->current != NONE;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
-	return more;
+	return done;
+}
+
+typedef struct Step
+{
+	Cleanup    *cleanup;
+	bool		more;
+} Step;
+
+/* Nothing to do where the extension has been dropped, or made anew, meanwhile. */
+static void
+take_step(void *arg)
+{
+	Step	   *step = arg;
+
+	step->more = baton_database_if_any() == step->cleanup->database && cleanup_step(step->cleanup);
+}
+
+/* After an error the next step goes on with another segment, if it was about one. */
+static bool
+step(Cleanup *cleanup)
+{
+	Step		step = {.cleanup = cleanup};
+
+	if (in_transaction(take_step, &step))
+		return step.more;
+	cleanup_failed(cleanup);
+	return cleanup->current != NONE;
 }
 
 bool

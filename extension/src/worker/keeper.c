@@ -36,6 +36,7 @@
 
 #define NAP_MAX (INT64CONST(1) * USECS_PER_SEC)
 #define NAP_MIN INT64CONST(20000)
+#define RETRY_AFTER (INT64CONST(5) * USECS_PER_SEC)
 
 /* A duty returns whether there is more to do at once. */
 typedef struct Duty
@@ -92,7 +93,10 @@ duty_load(uint32 database)
 	return load_round(database);
 }
 
-/* Another segment for messages, and the end of writing to the last one.  What takes longer is the cleaner's. */
+/*
+ * Another segment for messages, and the end of writing to the last one.  What takes longer is the cleaner's.  Where it
+ * can't be (an event trigger that allows no new tables), all the rest goes on.
+ */
 static bool
 duty_rotate(uint32 database)
 {
@@ -223,6 +227,38 @@ take_place(uint32 database)
 	return mine;
 }
 
+/*
+ * A duty that raises an error, since somebody has changed the log by hand or the disk is full, doesn't keep the
+ * others from theirs.  What it was doing is put right as after the death of a keeper.
+ */
+static bool
+run_duty(Duty *duty, uint32 database)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool more = false;
+
+	PG_TRY();
+	{
+		more = duty->function(database);
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(context);
+		errcontext("baton keeper: %s", duty->name);
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		load_recover(database);
+		record_recover(database);
+		duty->next = worker_now() + RETRY_AFTER;
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return more;
+}
+
 static bool
 work(uint32 database)
 {
@@ -237,7 +273,7 @@ work(uint32 database)
 			continue;
 		duties[i].next = duties[i].every ? now + duties[i].every : 0;
 		BATON_POINT("keeper-duty");
-		more |= duties[i].function(database);
+		more |= run_duty(&duties[i], database);
 	}
 	return more;
 }

@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "access/xact.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
@@ -84,6 +86,10 @@ release_hold(int place)
 	launcher_wake();
 }
 
+/*
+ * The keeper leaves when it has done what it is at.  The cleaner may be at a count that takes minutes, and
+ * is just as well ended anywhere.
+ */
 static bool
 ask_keepers(Oid database)
 {
@@ -91,6 +97,10 @@ ask_keepers(Oid database)
 
 	for (uint32 i = 0; i < MAX_DATABASES; i++)
 	{
+		LWLockAcquire(directory_lock(), LW_SHARED);
+		if (shared->databases[i].oid == database && shared->databases[i].cleaner_pid != 0)
+			(void) kill(shared->databases[i].cleaner_pid, SIGTERM);
+		LWLockRelease(directory_lock());
 		if (shared->databases[i].oid != database ||
 			(shared->databases[i].keeper_pid == 0 && shared->databases[i].cleaner_pid == 0))
 			continue;

@@ -28,7 +28,7 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(new_node new_standby add_baton session
   wait_until wait_for_end kill9 crash worker_pid
-  hold release fail_at clear_points wait_held set_clock check_memory);
+  hold hold_one release fail_at clear_points wait_held set_clock check_memory);
 
 # How long to look before looking again, in microseconds.
 use constant LOOK_AGAIN => 20_000;
@@ -192,6 +192,13 @@ sub hold
 {
 	my ($node, $point, %opt) = @_;
 	return call($node, 'hold', $point, %opt);
+}
+
+# The next who comes to the point waits there; others pass.
+sub hold_one
+{
+	my ($node, $point, %opt) = @_;
+	return call($node, 'hold_one', $point, %opt);
 }
 
 # Lets go who waits there, and those who come later.

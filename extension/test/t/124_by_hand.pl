@@ -243,6 +243,71 @@ send_many(1, 10);
 flows('triggers, rules and policies', '1-10');
 $hand->query("drop trigger t on $messages; drop trigger t on $events; drop rule r on $messages");
 
+
+# ---- indexes and tables that are missing ----
+
+# The keeper can't read a table that lacks an index: it says so, and goes on with the others.
+send_many(1, 1500);
+my $definition = $hand->query("select pg_get_indexdef('${messages}_lane'::regclass)");
+$hand->query("drop index ${messages}_lane");
+like($worker->error(q{select count(*) from baton.receive('q', 100)}), qr/^$|^55000: /, 'an index dropped: no error, or a clear one');
+$worker->query('select baton.release_held()');
+$node->safe_psql('postgres', q{select baton.send('other', '1')});
+is(join(',', @{ take_all('other', 1) }), '1', 'an index dropped: other queues flow');
+my $lost = session($node);
+$lost->query(q{select count(*) from baton.receive('q', 1)});
+$lost->kill;
+ok(wait_until($node, q{select count(*) > 0 from baton.queue_log where action = 'vanished' and "timestamp" > now() - interval '20 s'}),
+	'an index dropped: what happens is still written down');
+$hand->query($definition);
+new_log();
+flows('an index dropped and made again', '1-1500');
+
+# The keeper has noticed that a segment is gone.
+sub forgotten
+{
+	my ($name, $table) = @_;
+	my ($number) = $table =~ /(\d+)$/;
+	return ok(wait_until($node, "select count(*) from baton.segment where number = $number", 0), "$name: the keeper notices");
+}
+
+# A pair dropped: what was in it is gone, and new messages go elsewhere.
+send_many(1, 1500);
+$holder->query(q{create temp table held as select * from baton.receive('q', 3)});
+$lost = session($node);
+$lost->query(q{select count(*) from baton.receive('q', 3)});
+$hand->query("drop table $messages, $events");
+$lost->kill;
+like($holder->error('select count(baton.complete(receipt)) from held'), qr/^55000: /, 'a pair dropped: what was held can not be completed');
+like($worker->error(q{select baton.send('other', '1') > 0}), qr/^(55000: |$)/, 'a pair dropped: a clear error');
+forgotten('a pair dropped', $messages);
+take_all('other');
+$holder->kill;
+$holder = session($node);
+ok(wait_until($node, q{select in_flight from baton.queue where name = 'q'}, 0), 'a pair dropped: its claims end');
+flows('a pair dropped', '', qr/have been dropped/);
+
+($messages) = reverse tables('message');
+($events) = reverse tables('event');
+
+# One of the two.
+foreach my $table ('events', 'messages')
+{
+	send_many(1, 50);
+	$holder->query(q{create temp table held as select * from baton.receive('q', 3)});
+	$hand->query('drop table ' . ($table eq 'events' ? $events : $messages));
+	$holder->error('select count(baton.complete(receipt)) from held');
+	$holder->kill;
+	$holder = session($node);
+	forgotten("only $table dropped", $messages);
+	take_all('other');
+	flows("only $table dropped", '', qr/have been dropped/);
+	($messages) = reverse tables('message');
+	($events) = reverse tables('event');
+}
+restart();
+flows('after all that, and a restart', '');
+
 check_memory($node);
 $node->stop;
 done_testing();
