@@ -327,6 +327,7 @@ queue_set_up(uint32 i, uint32 database, int32 id, const char *name,
 	queue->counted_at = 0;
 	queue->watch_id = ID_INFINITE;
 	queue->unfinished_above = 0;
+	queue->held_above = 0;
 	waiters_clear(i);
 	pg_atomic_write_u64(&queue->received_at, 0);
 	memset(&queue->counters, 0, sizeof(queue->counters));

@@ -3,7 +3,7 @@
  *	  How many messages of a queue are unfinished, in memory and in the log.
  *
  * Those sent before the server started can only be finished: at any moment there are as many as a snapshot of then
- * shows, less those finished since.  A commit becomes visible a little before it counts, so the number
+ * shows, less those finished since.  Those that had expired are in neither number, from before the snapshot is taken on: see count_finished.  A commit becomes visible a little before it counts, so the number
  * of those finished is read on both sides of the snapshot, with nothing being settled, if such a
  * moment can be found; else it may be wrong by the few that were just committing.
  */
@@ -44,14 +44,22 @@ depth_unknown(uint32 database)
 	return false;
 }
 
+/* From here on, those of them that have expired by now are not counted when they are come by. */
 static int
-list_uncounted(uint32 database, Count *counts)
+begin_count(uint32 database, TimestampTz now, Count *counts)
 {
 	int			n = 0;
 
 	for (uint32 q = 0; q < shared->queues; q++)
+	{
+		LWLockAcquire(queue_lock(q), LW_EXCLUSIVE);
 		if (is_uncounted(q, database))
+		{
 			counts[n++] = (Count) {.queue = q, .generation = queues[q].generation, .id = queues[q].id};
+			queues[q].counted_at = now;
+		}
+		LWLockRelease(queue_lock(q));
+	}
 	return n;
 }
 
@@ -107,7 +115,7 @@ add_segment(const LogSegment *segment, int64 below, TimestampTz now, Snapshot sn
 }
 
 static void
-set_count(const Count *count, TimestampTz now)
+set_count(const Count *count)
 {
 	Queue	   *queue = &queues[count->queue];
 
@@ -115,7 +123,6 @@ set_count(const Count *count, TimestampTz now)
 	if (queue->generation == count->generation && !queue->counted)
 	{
 		queue->unfinished += count->unfinished + count->finished_before;
-		queue->counted_at = now;
 		queue->counted = true;
 	}
 	LWLockRelease(queue_lock(count->queue));
@@ -126,15 +133,16 @@ depth_count(uint32 database)
 {
 	static uint32 all[MAX_SEGMENTS];
 	Count	   *counts = palloc(shared->queues * sizeof(Count));
-	int			n = list_uncounted(database, counts);
 	TimestampTz now = baton_now();
+	int			n;
 	int64		below;
 	uint32		nsegments;
 	Snapshot	snapshot;
 
+	(void) next_ids(database, 1);	/* there is a first id of this life */
+	n = begin_count(database, now, counts);
 	if (n == 0)
 		return false;
-	(void) next_ids(database, 1);	/* there is a first id of this life */
 	below = shared->databases[database].first_own_id;
 	snapshot = snapshot_in_quiet(counts, n);
 	nsegments = segment_list(database, all, MAX_SEGMENTS);
@@ -151,7 +159,7 @@ depth_count(uint32 database)
 	}
 	UnregisterSnapshot(snapshot);
 	for (int i = 0; i < n; i++)
-		set_count(&counts[i], now);
+		set_count(&counts[i]);
 	pfree(counts);
 	return false;
 }

@@ -38,7 +38,10 @@ is_over(const Slot *s, TimestampTz now)
 		   s->id <= queues[s->queue].policy.purged_id;
 }
 
-/* What was purged has been taken off the number already; what had expired when it was counted is not in it. */
+/*
+ * What was purged has been taken off the number already, unless somebody held it; what had expired when it was
+ * counted is not in it.
+ */
 void
 count_finished(const Slot *s)
 {
@@ -47,7 +50,7 @@ count_finished(const Slot *s)
 	bool		before = own == 0 || s->id < own;
 
 	pg_atomic_fetch_add_u64(&segments[s->segment].finished, 1);
-	if (s->id <= queue->policy.purged_id ||
+	if ((s->id <= queue->policy.purged_id && !state_is_held(s->state)) ||
 		(before && s->expires_at != 0 && s->expires_at <= queue->counted_at))
 		return;
 	queue->unfinished--;
