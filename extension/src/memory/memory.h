@@ -215,7 +215,8 @@ typedef struct Queue
 
 	/* How many messages are unfinished, in memory and in the log: see queue/depth.c. */
 	int64		unfinished;		/* sent less finished since the entry was made, and what was counted of before */
-	int64		finished_before;	/* of those sent before the server started, finished since */
+	int64		own_from;		/* lower ids are counted in the log; 0: those sent before the server started */
+	int64		finished_before;	/* of those, finished since */
 	bool		counted;		/* those of before are in `unfinished` */
 	TimestampTz counted_at;		/* when a count began last: those that had expired by then are not in it */
 	int64		watch_id;		/* somebody is about to purge up to here */
