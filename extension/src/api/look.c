@@ -298,33 +298,13 @@ oldest_ready(const Queue *queue)
 	return oldest;
 }
 
-static bool
-any_spilled(const Queue *queue)
-{
-	for (int i = 0; i < BATON_PRIORITIES; i++)
-		if (lane_spilled(&queue->lanes[i]))
-			return true;
-	return queue->parked;
-}
-
-/* Messages that have a slot. */
-static int64
-count_here(const Queue *queue)
-{
-	int64		count = 0;
-
-	for (int state = SLOT_FREE + 1; state < SLOT_STATES; state++)
-		count += queue->count[state];
-	return count;
-}
-
 static void
 put_queue(Rows *rows, uint32 i)
 {
 	const Queue *queue = &queues[i];
 	Datum		values[15];
 	bool		nulls[15] = {false};
-	bool		all_here = !any_spilled(queue);
+	bool		all_here = !line_spilled(queue);
 
 	values[0] = Int32GetDatum(queue->id);
 	values[1] = Int64GetDatum(queue->count[SLOT_READY]);
@@ -339,7 +319,7 @@ put_queue(Rows *rows, uint32 i)
 	values[10] = Int64GetDatum(queue->counters.failed);
 	values[11] = Int64GetDatum(queue->counters.vanished + queue->counters.lease_expired);
 	values[12] = Int64GetDatum(queue->counters.dead);
-	values[13] = Int64GetDatum(all_here ? count_here(queue) : Max(queue->unfinished, 0));
+	values[13] = Int64GetDatum(queue->counted ? Max(queue->unfinished, 0) : line_count(queue));
 	nulls[13] = !all_here && !queue->counted;
 	values[14] = BoolGetDatum(!nulls[13]);
 	/* the counts are read under one lock, the row is made after it */

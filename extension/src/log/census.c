@@ -119,11 +119,12 @@ census_take(const LogSegment *segment, TimestampTz now, SegmentRow *row)
 }
 
 QueueCount *
-census_by_queue(const LogSegment *segment, int64 below, TimestampTz now, Snapshot snapshot,
-				int *count)
+census_by_queue(const LogSegment *segment, const int64 *queue_ids, const int64 *below, int n,
+				TimestampTz now, Snapshot snapshot, int *count)
 {
-	static const Oid types[] = {TIMESTAMPTZOID, INT8OID};
-	Datum		values[] = {TimestampTzGetDatum(now), Int64GetDatum(below)};
+	static const Oid types[] = {TIMESTAMPTZOID, INT8ARRAYOID, INT8ARRAYOID};
+	Datum		values[] = {TimestampTzGetDatum(now), registry_ids(queue_ids, n),
+							registry_ids(below, n)};
 	Statement	statement;
 	QueueCount *out;
 
@@ -132,9 +133,10 @@ census_by_queue(const LogSegment *segment, int64 below, TimestampTz now, Snapsho
 	*count = (int) statement_run_as_of(
 		snapshot,
 		psprintf("SELECT queue_id::bigint, count(*) FROM %s"
-				 " WHERE finished IS NOT TRUE AND id < $2 GROUP BY queue_id",
+				 " JOIN unnest($2, $3) AS counted (queue, below) ON queue_id = queue AND id < below"
+				 " WHERE finished IS NOT TRUE GROUP BY queue_id",
 				 messages_of(segment)),
-		2, types, values, SPI_OK_SELECT);
+		3, types, values, SPI_OK_SELECT);
 	out = MemoryContextAlloc(statement.caller, sizeof(QueueCount) * Max(*count, 1));
 	for (int i = 0; i < *count; i++)
 	{

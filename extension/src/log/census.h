@@ -30,9 +30,10 @@ typedef struct QueueCount
 } QueueCount;
 
 /*
- * By queue, how many messages with ids below are unfinished for a snapshot.  *count entries, palloc'd.
+ * Of n queues, how many messages with ids below the queue's are unfinished for a snapshot.  *count entries, palloc'd.
  */
-extern QueueCount *census_by_queue(const LogSegment *segment, int64 below, TimestampTz now,
+extern QueueCount *census_by_queue(const LogSegment *segment, const int64 *queue_ids,
+								   const int64 *below, int n, TimestampTz now,
 								   Snapshot snapshot, int *count);
 
 /* A message that is still needed. */

@@ -55,8 +55,8 @@ set_value(Datum *values, char *nulls, int i, int64 value)
 	nulls[i] = value == 0 ? 'n' : ' ';
 }
 
-static Datum
-ids_array(const int64 *ids, int n)
+Datum
+registry_ids(const int64 *ids, int n)
 {
 	Datum	   *elements = palloc(sizeof(Datum) * Max(n, 1));
 
@@ -90,7 +90,7 @@ row_values(const SegmentRow *row, Datum *values, char *nulls)
 	if (row->counted_at == 0 || row->unfinished_ids == NULL)
 		nulls[10] = 'n';
 	else
-		values[10] = ids_array(row->unfinished_ids, (int) row->unfinished);
+		values[10] = registry_ids(row->unfinished_ids, (int) row->unfinished);
 }
 
 static int64
@@ -251,8 +251,8 @@ registry_put_marks(const QueueMark *marks, int n)
 		below[i] = marks[i].below;
 	}
 	statement_begin(&statement);
-	values[0] = ids_array(ids, n);
-	values[1] = ids_array(below, n);
+	values[0] = registry_ids(ids, n);
+	values[1] = registry_ids(below, n);
 	statement_run("INSERT INTO %1$s.queue_mark AS m SELECT id::int, below"
 				  " FROM unnest($1, $2) AS new (id, below)"
 				  " WHERE id IN (SELECT q.id FROM %1$s.queue_definition q)"

@@ -52,6 +52,9 @@ extern bool registry_get(int32 number, SegmentRow *out);
 extern void registry_put(const SegmentRow *row);
 extern void registry_delete(int32 number);
 
+/* An array of bigint, palloc'd. */
+extern Datum registry_ids(const int64 *ids, int n);
+
 /* All messages of the queue with ids below are finished. */
 typedef struct QueueMark
 {

@@ -293,6 +293,16 @@ ids_add_block(uint32 database, int64 first, int64 count)
 	SpinLockRelease(&d->ids_mutex);
 }
 
+void
+ids_drop_block(uint32 database)
+{
+	Database   *d = &shared->databases[database];
+
+	SpinLockAcquire(&d->ids_mutex);
+	d->id_ceiling = d->next_id;
+	SpinLockRelease(&d->ids_mutex);
+}
+
 int64
 ids_next(uint32 database)
 {
@@ -323,10 +333,12 @@ queue_set_up(uint32 i, uint32 database, int32 id, const char *name,
 	queue->policy = *policy;
 	line_init(queue, from);
 	queue->unfinished = queue->finished_before = 0;
+	queue->own_from = 0;
 	queue->counted = from == ID_INFINITE;
 	queue->counted_at = 0;
 	queue->watch_id = ID_INFINITE;
 	queue->unfinished_above = 0;
+	queue->held_above = 0;
 	waiters_clear(i);
 	pg_atomic_write_u64(&queue->received_at, 0);
 	memset(&queue->counters, 0, sizeof(queue->counters));

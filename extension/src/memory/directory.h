@@ -62,6 +62,9 @@ extern int64 ids_take(uint32 database, int64 n);
 /* Begins a new block, unless a newer one is in use already. */
 extern void ids_add_block(uint32 database, int64 first, int64 count);
 
+/* What is left of the block is not used: a restore may have brought messages with those ids. */
+extern void ids_drop_block(uint32 database);
+
 /* The next id that ids_take will give; 0: no block was begun yet. */
 extern int64 ids_next(uint32 database);
 

@@ -36,6 +36,9 @@ set_state(uint32 slot, SlotState state)
 	Queue	   *queue = queue_of(slot);
 	SlotState	old = slots[slot].state;
 
+	if (slots[slot].id > queue->watch_id)
+		queue->held_above += (uint32) state_is_held(state) - (uint32) state_is_held(old);
+
 	if (old == SLOT_FREE)
 	{
 		queue->slots++;
@@ -167,6 +170,21 @@ lane_unlink(uint32 slot)
 		slots[s->next].prev = s->prev;
 	else
 		lane->tail = s->prev;
+}
+
+bool
+line_spilled(const Queue *queue)
+{
+	for (int i = 0; i < BATON_PRIORITIES; i++)
+		if (lane_spilled(&queue->lanes[i]))
+			return true;
+	return queue->parked || queue->due_cursor != queue->due_loaded;
+}
+
+uint32
+line_count(const Queue *queue)
+{
+	return queue->slots - queue->count[SLOT_MOVING];
 }
 
 uint32

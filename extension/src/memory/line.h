@@ -97,6 +97,19 @@ extern void line_condemn(uint32 slot);
 extern void line_move(uint32 slot);
 extern bool line_borrow(uint32 slot);
 
+/* A consumer has it, or had it when a budget was used up: a purge leaves it to its end. */
+static inline bool
+state_is_held(SlotState state)
+{
+	return state == SLOT_CLAIMED || state == SLOT_SETTLING || state == SLOT_CONDEMNED;
+}
+
+/* Whether some messages of the queue may be in the log only. */
+extern bool line_spilled(const Queue *queue);
+
+/* How many messages have a slot, but for those that are being moved, which may be finished. */
+extern uint32 line_count(const Queue *queue);
+
 /* Lowest id that may be unfinished and has no slot; ID_INFINITE: none. */
 extern int64 line_lowest_left(const Queue *queue);
 

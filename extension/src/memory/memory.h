@@ -215,11 +215,13 @@ typedef struct Queue
 
 	/* How many messages are unfinished, in memory and in the log: see queue/depth.c. */
 	int64		unfinished;		/* sent less finished since the entry was made, and what was counted of before */
-	int64		finished_before;	/* of those sent before the server started, finished since */
+	int64		own_from;		/* lower ids are counted in the log; 0: those sent before the server started */
+	int64		finished_before;	/* of those, finished since */
 	bool		counted;		/* those of before are in `unfinished` */
-	TimestampTz counted_at;		/* those that had expired by then are not */
+	TimestampTz counted_at;		/* when a count began last: those that had expired by then are not in it */
 	int64		watch_id;		/* somebody is about to purge up to here */
 	int64		unfinished_above;	/* like `unfinished`, of ids above watch_id only */
+	uint32		held_above;		/* slots that a consumer holds, or that are condemned, of ids above watch_id */
 
 	/* Waiters: bits in BatonShared.waiters, one a session. */
 	uint32		waiting;		/* bits set */

@@ -169,6 +169,7 @@ queue_purge(const char *name)
 	change.value.purged_id = ids_next(database) - 1;
 	queues[ref.queue].watch_id = change.value.purged_id;
 	queues[ref.queue].unfinished_above = 0;
+	queues[ref.queue].held_above = 0;
 	LWLockRelease(queue_lock(ref.queue));
 	queue_alter(name, &change);
 }
@@ -209,6 +210,17 @@ commit_create(const PendingDdl *ddl)
 	LWLockRelease(directory_lock());
 }
 
+/* What is left to count: what was sent since, and what consumers hold. */
+static void
+purge_count(Queue *queue)
+{
+	int64		held = queue->count[SLOT_CLAIMED] + queue->count[SLOT_SETTLING] +
+		queue->count[SLOT_CONDEMNED];
+
+	queue->unfinished = queue->unfinished_above + held - queue->held_above;
+	queue->counted = true;
+}
+
 static void
 commit_alter(const PendingDdl *ddl)
 {
@@ -223,8 +235,7 @@ commit_alter(const PendingDdl *ddl)
 	{
 		if (ddl->policy.purged_id != queues[queue].policy.purged_id)
 		{
-			queues[queue].unfinished = queues[queue].unfinished_above;
-			queues[queue].counted = true;
+			purge_count(&queues[queue]);
 			pg_atomic_write_u32(&shared->databases[ddl->database].purged, 1);
 			keeper_wake(ddl->database);
 		}

@@ -377,6 +377,8 @@ end_moves(const PendingMove *moves, uint32 n, bool committed)
 	SlotLock	lock = SLOT_LOCK_INIT;
 	TimestampTz now = baton_now();
 
+	if (committed)
+		BATON_POINT_NOFAIL("compact-committed");
 	for (uint32 i = 0; i < n; i++)
 	{
 		slot_lock(&lock, moves[i].slot);

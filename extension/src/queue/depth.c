@@ -3,7 +3,7 @@
  *	  How many messages of a queue are unfinished, in memory and in the log.
  *
  * Those sent before the server started can only be finished: at any moment there are as many as a snapshot of then
- * shows, less those finished since.  A commit becomes visible a little before it counts, so the number
+ * shows, less those finished since.  Those that had expired are in neither number, from before the snapshot is taken on: see count_finished.  A commit becomes visible a little before it counts, so the number
  * of those finished is read on both sides of the snapshot, with nothing being settled, if such a
  * moment can be found; else it may be wrong by the few that were just committing.
  */
@@ -25,6 +25,7 @@ typedef struct Count
 	uint32		queue;
 	uint32		generation;
 	int32		id;
+	int64		below;			/* ids to be counted in the log */
 	int64		finished_before;
 	int64		unfinished;
 } Count;
@@ -44,14 +45,24 @@ depth_unknown(uint32 database)
 	return false;
 }
 
+/* From here on, those of them that have expired by now are not counted when they are come by. */
 static int
-list_uncounted(uint32 database, Count *counts)
+begin_count(uint32 database, TimestampTz now, Count *counts)
 {
 	int			n = 0;
 
 	for (uint32 q = 0; q < shared->queues; q++)
+	{
+		LWLockAcquire(queue_lock(q), LW_EXCLUSIVE);
 		if (is_uncounted(q, database))
-			counts[n++] = (Count) {.queue = q, .generation = queues[q].generation, .id = queues[q].id};
+		{
+			counts[n] = (Count) {.queue = q, .generation = queues[q].generation, .id = queues[q].id};
+			counts[n++].below = queues[q].own_from ? queues[q].own_from
+												   : shared->databases[database].first_own_id;
+			queues[q].counted_at = now;
+		}
+		LWLockRelease(queue_lock(q));
+	}
 	return n;
 }
 
@@ -93,11 +104,11 @@ snapshot_in_quiet(Count *counts, int n)
 }
 
 static void
-add_segment(const LogSegment *segment, int64 below, TimestampTz now, Snapshot snapshot,
-			Count *counts, int n)
+add_segment(const LogSegment *segment, TimestampTz now, Snapshot snapshot, const int64 *ids,
+			const int64 *below, Count *counts, int n)
 {
 	int			count;
-	QueueCount *found = census_by_queue(segment, below, now, snapshot, &count);
+	QueueCount *found = census_by_queue(segment, ids, below, n, now, snapshot, &count);
 
 	for (int i = 0; i < count; i++)
 		for (int j = 0; j < n; j++)
@@ -107,15 +118,15 @@ add_segment(const LogSegment *segment, int64 below, TimestampTz now, Snapshot sn
 }
 
 static void
-set_count(const Count *count, TimestampTz now)
+set_count(const Count *count)
 {
 	Queue	   *queue = &queues[count->queue];
 
 	LWLockAcquire(queue_lock(count->queue), LW_EXCLUSIVE);
-	if (queue->generation == count->generation && !queue->counted)
+	if (queue->generation == count->generation && !queue->counted &&
+		(queue->own_from == 0 || queue->own_from == count->below))
 	{
 		queue->unfinished += count->unfinished + count->finished_before;
-		queue->counted_at = now;
 		queue->counted = true;
 	}
 	LWLockRelease(queue_lock(count->queue));
@@ -126,16 +137,30 @@ depth_count(uint32 database)
 {
 	static uint32 all[MAX_SEGMENTS];
 	Count	   *counts = palloc(shared->queues * sizeof(Count));
-	int			n = list_uncounted(database, counts);
+	int64	   *ids = palloc(shared->queues * sizeof(int64));
+	int64	   *below = palloc(shared->queues * sizeof(int64));
 	TimestampTz now = baton_now();
-	int64		below;
+	int64		highest = 0;
+	int64		oldest_send;
+	bool		settled = true;	/* those with ids to be counted have committed or rolled back */
+	int			n;
 	uint32		nsegments;
 	Snapshot	snapshot;
 
-	if (n == 0)
+	if (!depth_unknown(database))
 		return false;
 	(void) next_ids(database, 1);	/* there is a first id of this life */
-	below = shared->databases[database].first_own_id;
+	n = begin_count(database, now, counts);
+	oldest_send = sending_oldest(database);
+	for (int i = 0; i < n; i++)
+	{
+		ids[i] = counts[i].id;
+		below[i] = counts[i].below;
+		highest = Max(highest, below[i]);
+		settled &= queues[counts[i].queue].own_from <= oldest_send;
+	}
+	if (n == 0 || !settled)
+		return false;			/* again when they have */
 	snapshot = snapshot_in_quiet(counts, n);
 	nsegments = segment_list(database, all, MAX_SEGMENTS);
 	for (uint32 i = 0; i < nsegments; i++)
@@ -144,14 +169,14 @@ depth_count(uint32 database)
 		SegmentRow	row;
 
 		CHECK_FOR_INTERRUPTS();
-		if (segments[all[i]].state == SEGMENT_FREE || segments[all[i]].first_id >= below ||
+		if (segments[all[i]].state == SEGMENT_FREE || segments[all[i]].first_id >= highest ||
 			(registry_get(segment.number, &row) && row.counted_at != 0 && row.unfinished == 0))
 			continue;
-		add_segment(&segment, below, now, snapshot, counts, n);
+		add_segment(&segment, now, snapshot, ids, below, counts, n);
 	}
 	UnregisterSnapshot(snapshot);
 	for (int i = 0; i < n; i++)
-		set_count(&counts[i], now);
+		set_count(&counts[i]);
 	pfree(counts);
 	return false;
 }

@@ -38,16 +38,27 @@ is_over(const Slot *s, TimestampTz now)
 		   s->id <= queues[s->queue].policy.purged_id;
 }
 
-/* What was purged has been taken off the number already; what had expired when it was counted is not in it. */
+bool
+sent_before(const Queue *queue, int64 id)
+{
+	int64		own = queue->own_from ? queue->own_from
+									  : shared->databases[queue->database].first_own_id;
+
+	return own == 0 || id < own;
+}
+
+/*
+ * What was purged has been taken off the number already, unless somebody held it; what had expired when it was
+ * counted is not in it.
+ */
 void
 count_finished(const Slot *s)
 {
 	Queue	   *queue = &queues[s->queue];
-	int64		own = shared->databases[s->database].first_own_id;
-	bool		before = own == 0 || s->id < own;
+	bool		before = sent_before(queue, s->id);
 
 	pg_atomic_fetch_add_u64(&segments[s->segment].finished, 1);
-	if (s->id <= queue->policy.purged_id ||
+	if ((s->id <= queue->policy.purged_id && !state_is_held(s->state)) ||
 		(before && s->expires_at != 0 && s->expires_at <= queue->counted_at))
 		return;
 	queue->unfinished--;
@@ -260,8 +271,7 @@ claim_give_back(uint32 slot, Wakes *wakes)
 		key_release(slot);
 	if (s->flags & SLOT_DELIVERED)
 		queues[s->queue].counters.released++;
-	line_ready(slot);
-	waiters_wake(s->queue, 1, wakes);
+	slot_return(slot, 0, false, 0, wakes);
 }
 
 void

@@ -59,6 +59,9 @@ extern void due_leave(Queue *queue, int64 id, TimestampTz due);
 /* Whether a message is of no interest any more, unless somebody holds it: it has expired, or was purged. */
 extern bool is_over(const Slot *s, TimestampTz now);
 
+/* Whether a message is one of those that are counted in the log; the others are when they are published. */
+extern bool sent_before(const Queue *queue, int64 id);
+
 /* Counts that a message is finished, for ever; under its queue's lock. */
 extern void count_finished(const Slot *s);
 

@@ -21,6 +21,7 @@
 #include "queue/ending.h"
 #include "queue/history.h"
 #include "queue/load.h"
+#include "queue/resolve.h"
 
 #define LOAD_CHUNK 1000			/* rows read in one go */
 #define LOAD_FEW 64				/* ready messages of a queue that nobody receives from */
@@ -895,9 +896,20 @@ load_recover(uint32 database)
 	}
 }
 
+/* Of what was found, none has an id that is still to be given out: its sequence was restored before. */
+static void
+begin_ids_anew(uint32 database)
+{
+	StartTransactionCommand();
+	ids_drop_block(database);
+	(void) next_ids(database, 1);
+	CommitTransactionCommand();
+}
+
 void
 load_again(uint32 database)
 {
+	begin_ids_anew(database);
 	for (uint32 q = 0; q < shared->queues; q++)
 	{
 		LWLockAcquire(queue_lock(q), LW_EXCLUSIVE);
@@ -908,6 +920,8 @@ load_again(uint32 database)
 			queues[q].finished_below = queues[q].marked_below = 0;
 			queues[q].parked_id = 0;
 			queues[q].counted = false;
+			queues[q].own_from = ids_next(database);
+			queues[q].unfinished = queues[q].finished_before = 0;
 			queues[q].due_loaded = queues[q].due_cursor = PG_INT64_MIN;
 			queues[q].due_redo = PG_INT64_MAX;
 			queues[q].parked = true;

@@ -92,6 +92,21 @@ look_at_slots(uint32 database, int64 *lowest)
 	}
 }
 
+/*
+ * All messages of a queue are in memory, and none of them has yet to be counted by its sender: so this is the number.
+ * What expires is counted when it is come by, which may happen twice or not at all while a part is in the log only.
+ */
+static void
+agree_on_depth(uint32 database, Queue *queue, int64 oldest_send)
+{
+	if (line_spilled(queue) || queue->seen_id >= oldest_send || queue->count[SLOT_MOVING] > 0 ||
+		pg_atomic_read_u32(&shared->databases[database].purged) != 0)
+		return;
+	queue->unfinished = line_count(queue);
+	queue->counted_at = 0;
+	queue->counted = true;
+}
+
 /* Second look; returns whether any mark is due to be written. */
 static bool
 end_look(uint32 database, int64 oldest_send, int64 *lowest, bool long_ago)
@@ -110,6 +125,8 @@ end_look(uint32 database, int64 oldest_send, int64 *lowest, bool long_ago)
 		below = Min(lowest[q], oldest_send);
 		if (is_ours(queue, database) && below > queue->finished_below)
 			queue->finished_below = below;
+		if (is_ours(queue, database))
+			agree_on_depth(database, queue, oldest_send);
 		due |= is_ours(queue, database) && is_due(queue, long_ago);
 		LWLockRelease(queue_lock(q));
 	}

@@ -184,7 +184,8 @@ publish_one(const PendingSend *send, TransactionId xid, TimestampTz now, uint32 
 		pg_atomic_fetch_add_u64(&segments[send->segment].finished, 1);
 		return false;
 	}
-	queue->unfinished++;
+	if (!sent_before(queue, send->id))
+		queue->unfinished++;
 	if (send->id > queue->watch_id)
 		queue->unfinished_above++;
 	if (later && (send->deliver_at > queue->due_cursor || delayed_full(queue)))
