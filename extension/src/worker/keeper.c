@@ -104,7 +104,7 @@ duty_rotate(uint32 database)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (maintenance_lock(false))
 	{
-		rotate_segment(database, false);
+		rotate_segment(database, false, false);
 		close_segments(database);
 	}
 	PopActiveSnapshot();

@@ -93,6 +93,16 @@ remains('and then all is gone');
 is(query(q{select sum(pg_relation_size(format('baton.message_log_%s', number)::regclass)) from baton.segment where state = 'free'}),
 	0, 'and takes no space');
 
+# What was moved to the segment for survivors goes from there, too.
+query(q{select baton.create_queue('few', retention => '1 h'); select baton.send('few', to_jsonb(i)) from generate_series(1, 3) i});
+complete_all($node, 'few');
+rotate($node);
+query('call baton.cleanup_queue()');
+is(query(q{select count(*) from baton.segment where survivors}), 1, 'a few are moved');
+remains('and readable', few => 3);
+set_clock($node, '6 hours');
+remains('until their time has come');
+
 check_memory($node);
 $node->stop;
 done_testing();
