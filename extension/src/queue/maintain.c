@@ -437,21 +437,31 @@ look_at(Cleanup *cleanup, uint32 segment)
 	cleanup->looked[segment / 32] |= (uint32) 1 << (segment % 32);
 }
 
-/* Asked for: the open segment is closed too, if half of what it has can go. */
-static void
-rotate_if_worth(Cleanup *cleanup)
+/* Whether half of what it has, or more, isn't needed. */
+static bool
+half_can_go(uint32 segment)
 {
-	uint32		open = pg_atomic_read_u32(&shared->databases[cleanup->database].open_segment);
 	SegmentRow	row = {0};
 	LogSegment	tables;
 
-	cleanup->rotated = true;
-	if (open == NONE)
-		return;
-	tables = log_segment_of(open);
+	if (segment == NONE)
+		return false;
+	tables = log_segment_of(segment);
 	census_take(&tables, baton_now(), &row);
-	if (row.messages > 0 && count_survivors(&row, baton_now()) <= row.messages / 2)
-		rotate_segment(cleanup->database, true);
+	return row.messages > 0 && count_survivors(&row, baton_now()) <= row.messages / 2;
+}
+
+/* Asked for: those that are still written to are closed too, if it is worth it. */
+static void
+rotate_if_worth(Cleanup *cleanup)
+{
+	Database   *d = &shared->databases[cleanup->database];
+	bool		open = half_can_go(pg_atomic_read_u32(&d->open_segment));
+	bool		survivors = half_can_go(pg_atomic_read_u32(&d->survivor_segment));
+
+	cleanup->rotated = true;
+	if (open || survivors)
+		rotate_segment(cleanup->database, open, survivors);
 }
 
 static void

@@ -487,23 +487,22 @@ seal(uint32 segment, SegmentRow *row)
 	put_segment(segment, row, SEGMENT_CHANGED, NULL);
 }
 
-bool
-rotate_segment(uint32 database, bool forced)
+void
+rotate_segment(uint32 database, bool forced, bool forced_survivors)
 {
 	uint32		open = pg_atomic_read_u32(&shared->databases[database].open_segment);
 	uint32		survivors = pg_atomic_read_u32(&shared->databases[database].survivor_segment);
 	SegmentRow	row;
-	bool		rotated = false;
 
 	if (survivors != NONE && table_exists(segments[survivors].messages))
 	{
 		row = get_row(survivors);
 		/* the next step of compaction opens another one */
-		if (wants_rotation(database, survivors, &row, false))
+		if (wants_rotation(database, survivors, &row, forced_survivors))
 			seal(survivors, &row);
 	}
 	if (open == NONE || !table_exists(segments[open].messages))
-		return false;
+		return;
 	row = get_row(open);
 	/* without waiting: an ANALYZE of the whole log has that lock too */
 	if (wants_rotation(database, open, &row, forced) && log_segment_lock_if_free())
@@ -511,9 +510,7 @@ rotate_segment(uint32 database, bool forced)
 		seal(open, &row);
 		BATON_POINT("rotate-sealed");
 		open_another(database, false);
-		rotated = true;
 	}
-	return rotated;
 }
 
 /*

@@ -49,9 +49,10 @@ extern bool maintenance_lock(bool wait);
 
 /*
  * Opens another segment if the one that is open is large or old enough, or, forced, has any message: a free
- * pair, or a new one.  In a transaction of the caller's, who has maintenance_lock().
+ * pair, or a new one.  The one for survivors is only sealed, likewise.  In a transaction of the caller's, who has
+ * maintenance_lock().
  */
-extern bool rotate_segment(uint32 database, bool forced);
+extern void rotate_segment(uint32 database, bool forced, bool forced_survivors);
 
 /* Closes sealed segments that nobody is writing to.  Likewise.  Returns how many. */
 extern int	close_segments(uint32 database);

@@ -104,7 +104,7 @@ duty_rotate(uint32 database)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (maintenance_lock(false))
 	{
-		rotate_segment(database, false);
+		rotate_segment(database, false, false);
 		close_segments(database);
 	}
 	PopActiveSnapshot();
@@ -335,6 +335,7 @@ keeper_serve(int64 span)
 		pg_atomic_write_u32(&shared->databases[database].keeper_wanted, 0);
 		more = work(database);
 		pgstat_report_activity(STATE_IDLE, NULL);
+		(void) pgstat_report_stat(false);	/* or autovacuum never learns of our small tables' dead rows */
 		if (!more)
 		{
 			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,

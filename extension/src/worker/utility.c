@@ -4,7 +4,8 @@
  *
  * DROP DATABASE, RENAME, SET TABLESPACE and CREATE DATABASE ... TEMPLATE need a
  * database without other sessions: its keeper is asked to leave, and kept away until the
- * statement ends, however it ends.  DISCARD ALL ends the session's claims.
+ * statement ends, however it ends.  So it is for DROP EXTENSION.  DISCARD ALL ends the session's
+ * claims.
  */
 #include "postgres.h"
 
@@ -54,6 +55,33 @@ wanted_database(Node *statement)
 		default:
 			return NULL;
 	}
+}
+
+/* Workers have locks on several of the extension's tables at a time: DROP EXTENSION would be in a deadlock with them. */
+static bool
+drops_extension(Node *statement)
+{
+	ListCell   *cell;
+
+	if (!IsA(statement, DropStmt) || ((DropStmt *) statement)->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach(cell, ((DropStmt *) statement)->objects)
+	{
+		if (strcmp(strVal(lfirst(cell)), "baton") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The database that a statement wants without workers; InvalidOid: none. */
+static Oid
+database_to_hold(Node *statement)
+{
+	const char *name = wanted_database(statement);
+
+	if (drops_extension(statement))
+		return MyDatabaseId;
+	return name != NULL ? get_database_oid(name, true) : InvalidOid;
 }
 
 /* Returns the place of the hold, or -1 if there is no room: the statement then has to take its chance. */
@@ -161,8 +189,7 @@ utility(PlannedStmt *statement, const char *text, bool read_only,
 		ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
 		DestReceiver *dest, QueryCompletion *completion)
 {
-	const char *name = wanted_database(statement->utilityStmt);
-	Oid			database = name ? get_database_oid(name, true) : InvalidOid;
+	Oid			database = database_to_hold(statement->utilityStmt);
 	int			place = OidIsValid(database) ? hold(database) : -1;
 	bool		discards = IsA(statement->utilityStmt, DiscardStmt) &&
 						   ((DiscardStmt *) statement->utilityStmt)->target == DISCARD_ALL;

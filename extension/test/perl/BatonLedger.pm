@@ -4,6 +4,7 @@
 #	it is about to do and what came of it to a file that no crash of the server touches.
 #
 #	my $run = BatonLedger->new($node);			# queues a and b, table effects
+#	BatonLedger->new($node, forgets => 1)		# the log keeps what is finished for 3 seconds (b), or not at all (a)
 #	$run->start(2, 4);							# producers, consumers
 #	$run->wait_for_steps(100);					# that many lines more in the ledgers
 #	$run->move_to($other);						# clients reconnect there from now on
@@ -26,10 +27,10 @@ use constant LOOK_AGAIN => 10_000;
 
 sub new
 {
-	my ($class, $node) = @_;
+	my ($class, $node, %opt) = @_;
 	my $dir = PostgreSQL::Test::Utils::tempdir();
 	my $seed = $ENV{BATON_TEST_SEED} // int(rand(1_000_000));
-	my $self = bless { node => $node, dir => $dir, seed => $seed, clients => {} }, $class;
+	my $self = bless { node => $node, dir => $dir, seed => $seed, clients => {}, forgets => $opt{forgets} }, $class;
 
 	note("BATON_TEST_SEED=$seed");
 	diag("BATON_TEST_SEED=$seed");
@@ -39,6 +40,7 @@ select baton.create_queue(q, max_attempts => 10000, max_crashes => 10000, backof
 from unnest(array['a', 'b']) q;
 create table effects (id bigint, consumer text);
 SQL
+	$node->safe_psql('postgres', q{select baton.alter_queue('a', retention => '0'), baton.alter_queue('b', retention => '3 s')}) if $opt{forgets};
 	$self->move_to($node);
 	return $self;
 }
@@ -291,6 +293,11 @@ sub check
 	%effects = map { split(/\|/) } split(/\n/,
 		$node->safe_psql('postgres', 'select id, count(*) from effects group by id'));
 
+	# what the log has forgotten was delivered, and took effect
+	foreach my $id ($self->{forgets} ? keys %{ $self->{delivered} } : ())
+	{
+		$logged{ $self->{delivered}{$id}[0]{token} } //= $id if $effects{$id};
+	}
 	foreach my $token (keys %{ $self->{fate} })
 	{
 		push @lost, $token if $self->{fate}{$token} eq 'sent' && !$logged{$token};
