@@ -324,6 +324,11 @@ count_segment(Cleanup *cleanup, uint32 segment, SegmentRow *row)
 		put_segment(segment, row, SEGMENT_COUNTED, &before);
 		return;
 	}
+	if (blocks[0] == 0 && blocks[1] > 0)	/* a restore is just bringing them */
+	{
+		segments[segment].not_before = baton_now() + COUNT_AGAIN_AFTER;
+		return;
+	}
 	BATON_POINT("reclaim-counted");
 	bytes = segment_bytes(segment);
 	if (!empty(cleanup->database, segment, row, &before, blocks))
@@ -386,6 +391,11 @@ drop_surplus(uint32 database)
 	/* nobody is about to choose it */
 	if (segment == NONE || !log_segment_lock_if_free() || !lock_pair(segment, &locked))
 		return false;
+	if (table_blocks(segments[segment].messages) > 0 || table_blocks(segments[segment].events) > 0)
+	{
+		unlock_all(locked);		/* a restore has filled it, and the keeper hasn't seen that yet */
+		return false;
+	}
 	drop_segment(segment);
 	return true;
 }

@@ -162,6 +162,54 @@ forget_dropped(uint32 database)
 }
 
 static bool
+is_empty(Oid table)
+{
+	Relation	rel = table_open(table, AccessShareLock);
+	bool		empty = RelationGetNumberOfBlocks(rel) == 0;
+
+	table_close(rel, AccessShareLock);
+	return empty;
+}
+
+/*
+ * A transaction that has written to it holds RowExclusiveLock to its end, and its commit callback has run by then.  The lock
+ * is given back at once; from now on nobody has, or can get, a row into it.
+ */
+static bool
+nobody_writes(Oid table)
+{
+	if (!ConditionalLockRelationOid(table, ShareLock))
+		return false;
+	UnlockRelationOid(table, ShareLock);
+	return true;
+}
+
+/*
+ * Rows that came into a free pair by other ways than a send, when a restore brought the tables first and the data later: they
+ * have to be read.  A restore brings events before messages, by name.
+ */
+static bool
+adopt_filled(uint32 database)
+{
+	bool		any = false;
+
+	for (uint32 i = 0; i < MAX_SEGMENTS; i++)
+	{
+		const Segment *s = &segments[i];
+		SegmentRow	row = row_of_stranger(s->number);
+
+		if (!s->used || s->pending || s->database != database || s->state != SEGMENT_FREE ||
+			!table_exists(s->messages) || !table_exists(s->events) || is_empty(s->messages) ||
+			!nobody_writes(s->messages) || !nobody_writes(s->events))
+			continue;
+		put_segment(i, &row, SEGMENT_CHANGED, NULL);
+		pg_atomic_write_u32(&shared->databases[database].reload, 1);
+		any = true;
+	}
+	return any;
+}
+
+static bool
 is_registered(uint32 database, int32 number)
 {
 	for (uint32 i = 0; i < MAX_SEGMENTS; i++)
@@ -191,7 +239,7 @@ adopt_rows(uint32 database)
 		log_segment_adopt(&pairs[i]);
 		any = true;
 	}
-	if (any)
+	if (adopt_filled(database) || any)
 		registry_forget_marks();
 	forget_dropped(database);
 	pfree(pairs);
@@ -248,16 +296,6 @@ drop_segment(uint32 segment)
 	registry_delete(s->number);
 	log_segment_drop(&tables);
 	xact_add_segment(&change, false);
-}
-
-static bool
-is_empty(Oid table)
-{
-	Relation	rel = table_open(table, AccessShareLock);
-	bool		empty = RelationGetNumberOfBlocks(rel) == 0;
-
-	table_close(rel, AccessShareLock);
-	return empty;
 }
 
 /* A pair that is free, and really empty; NONE: there is none. */
@@ -511,19 +549,6 @@ rotate_segment(uint32 database, bool forced, bool forced_survivors)
 		BATON_POINT("rotate-sealed");
 		open_another(database, false);
 	}
-}
-
-/*
- * A transaction that has written to it holds RowExclusiveLock to its end, and its commit callback has run by then.  The lock
- * is given back at once; from now on nobody has, or can get, a row into it.
- */
-static bool
-nobody_writes(Oid table)
-{
-	if (!ConditionalLockRelationOid(table, ShareLock))
-		return false;
-	UnlockRelationOid(table, ShareLock);
-	return true;
 }
 
 int
