@@ -75,7 +75,7 @@ line_init(Queue *queue, int64 from)
 	queue->slots = 0;
 	line_be_patient(queue);
 	queue->stalled = false;
-	queue->due_loaded = queue->due_cursor = empty ? baton_now() : PG_INT64_MIN;
+	queue->due_loaded = queue->due_cursor = empty ? baton_now() + PARK_HORIZON : PG_INT64_MIN;
 	queue->due_redo = PG_INT64_MAX;
 	queue->parked = !empty;
 	queue->parked_id = from;

@@ -46,6 +46,10 @@
 #define MAX_DATABASES 128
 #define MAX_SEGMENTS 4096
 #define HASH_PARTITIONS 16
+
+/* What is due later than this from now on is left in the log, microseconds. */
+#define PARK_HORIZON (INT64CONST(60) * USECS_PER_SEC)
+
 #define FREE_LISTS 8
 #define ID_INFINITE PG_INT64_MAX
 

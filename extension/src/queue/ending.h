@@ -71,9 +71,6 @@ extern void free_over(uint32 slot);
 /* Whether the queue has as many delayed messages in memory as it may. */
 extern bool delayed_full(const Queue *queue);
 
-/* What is due later than this from now on is left in the log, microseconds. */
-#define PARK_HORIZON (INT64CONST(60) * USECS_PER_SEC)
-
 /* Moves on what is due: delayed ones to their lanes, claims whose lease is over.  At
  * most n of them.  Returns whether there is more. */
 extern bool advance_timers(uint32 queue, TimestampTz now, uint32 n, Wakes *wakes);

@@ -47,6 +47,9 @@
 
 #define COMPACT_MOST 20000
 
+/* How often cleanup that was asked for waits for what was just closed. */
+#define CLOSINGS 3
+
 /* So many free pairs are kept at least. */
 #define FREE_RESERVE 4
 
@@ -515,9 +518,11 @@ cleanup_step(Cleanup *cleanup)
 	if (!cleanup->rotated)
 	{
 		rotate_if_worth(cleanup);
+		cleanup->until = baton_now();
 		return true;
 	}
-	if (close_segments(cleanup->database) > 0)
+	if (close_segments(cleanup->database) > 0 &&
+		(cleanup->until == 0 || cleanup->closings++ < CLOSINGS))
 		return true;
 	rows = registry_list(&n);
 	for (int i = 0; i < n; i++)
@@ -525,7 +530,7 @@ cleanup_step(Cleanup *cleanup)
 		uint32		segment = find_segment(cleanup->database, rows[i].number);
 		Action		action;
 
-		if (segment == NONE)
+		if (segment == NONE || (cleanup->until != 0 && rows[i].sealed_at > cleanup->until))
 			continue;
 		action = next_action(cleanup, segment, &rows[i], now);
 		cleanup->current = segment;

@@ -28,6 +28,8 @@ typedef struct Cleanup
 	uint32		database;
 	bool		forced;			/* asked for: everything is looked at, once */
 	bool		rotated;
+	TimestampTz until;			/* asked for: what is sealed later is not looked at, so that it ends; 0: all is */
+	int			closings;
 	uint32		current;		/* segment that the last step was about; NONE: none */
 	uint32		looked[MAX_SEGMENTS / 32];	/* forced: segments that have been counted, by bit */
 	CleanupReport report;
