@@ -3,8 +3,8 @@
  *	  How many messages of a queue are unfinished, in memory and in the log.
  *
  * Those sent before the server started can only be finished: at any moment there are as many as a snapshot of then
- * shows, less those finished since.  Those that had expired are in neither number, from before the snapshot is taken on: see count_finished.  A commit becomes visible a little before it counts, so the number
- * of those finished is read on both sides of the snapshot, with nothing being settled, if such a
+ * shows, less those finished since.  Those that had expired are in neither number, from before the snapshot is taken
+ * on: see count_finished.  A commit becomes visible a little before it counts, so the number of those finished is read on both sides of the snapshot, with nothing being settled, if such a
  * moment can be found; else it may be wrong by the few that were just committing.
  */
 #include "postgres.h"
