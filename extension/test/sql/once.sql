@@ -30,7 +30,10 @@ commit;
 select count(*) from baton.message where queue = 'once' and payload = '6';
 select * from baton.send_once('none', 'k', '\x01', array['1']::jsonb[]);
 select * from baton.once_find('once', 'never');
+-- the message names the partition, which is another one every day
+\set VERBOSITY sqlstate
 select count(*) from baton.send_once('once', '', '\x01', array['7']::jsonb[]);
+\set VERBOSITY default
 call baton.cleanup_idempotency_keys();
 
 -- Nothing else is let in where the server's rights are missing.
