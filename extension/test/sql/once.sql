@@ -33,7 +33,7 @@ select * from baton.once_find('once', 'never');
 -- the message names the partition, which is another one every day
 \set VERBOSITY sqlstate
 select count(*) from baton.send_once('once', '', '\x01', array['7']::jsonb[]);
-\set VERBOSITY default
+\set VERBOSITY terse
 call baton.cleanup_idempotency_keys();
 
 -- Nothing else is let in where the server's rights are missing.
