@@ -77,6 +77,13 @@
 	((void) ExecInsertIndexTuples((result), (slot), (estate), false, false, NULL, NIL))
 #endif
 
+/* New, empty files for a table or an index. */
+#if PG_VERSION_NUM >= 160000
+#define BatonSetNewStorage(rel) RelationSetNewRelfilenumber((rel), (rel)->rd_rel->relpersistence)
+#else
+#define BatonSetNewStorage(rel) RelationSetNewRelfilenode((rel), (rel)->rd_rel->relpersistence)
+#endif
+
 /* 14 has no function that opens the storage manager and returns it. */
 #if PG_VERSION_NUM >= 150000
 #define BatonSmgr(rel) RelationGetSmgr(rel)

@@ -224,6 +224,7 @@ append_many(Relation rel, FillSlot fill, const void *rows, int n, ItemPointerDat
 	MemoryContextSwitchTo(outer);
 }
 
+/* One row needs little memory, which goes with what its caller allocates for the call. */
 static void
 append(Relation rel, FillSlot fill, const void *rows, int n, ItemPointerData *tids)
 {
@@ -232,13 +233,15 @@ append(Relation rel, FillSlot fill, const void *rows, int n, ItemPointerData *ti
 
 	if (n == 0)
 		return;
+	if (n == 1)
+	{
+		append_one(rel, fill, rows, tids);
+		return;
+	}
 	context = AllocSetContextCreate(CurrentMemoryContext, "baton append",
 									ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	if (n == 1)
-		append_one(rel, fill, rows, tids);
-	else
-		append_many(rel, fill, rows, n, tids);
+	append_many(rel, fill, rows, n, tids);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }

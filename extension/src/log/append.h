@@ -78,7 +78,7 @@ log_event_is_terminal(EventAction action)
 /*
  * Appends n rows; rel is opened with RowExclusiveLock by the caller, who keeps
  * the lock to the end of the transaction.  tids (n of them, may be NULL) gets
- * where each row went.  Memory is freed before return.  Errors: what heap and index
+ * where each row went.  What a batch takes of memory is freed before return.  Errors: what heap and index
  * inserts raise; PreventCommand...() checks are the caller's.
  */
 extern void log_append_messages(Relation rel, const MessageRow *rows, int n,

@@ -1,6 +1,6 @@
 /*
  * log/census.c
- *	  Over all messages of a segment: counting what is still needed, copying it elsewhere, emptying.
+ *	  Over all messages of a segment: counting what is still needed, copying it elsewhere.
  *
  * Plain SQL: a hash join over two tables is what it's best at.
  */
@@ -19,17 +19,6 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
-static char *
-table_name(Oid table)
-{
-	char	   *name = get_rel_name(table);
-
-	if (name == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("a table of the message log has been dropped")));
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)), name);
-}
-
 /*
  * FROM clause: one row a message that has not been moved out, with id, ctid, queue_id, priority, key, finished, and until, when
  * its retention is over.  $1 is the time.
@@ -37,8 +26,8 @@ table_name(Oid table)
 static char *
 messages_of(const LogSegment *segment)
 {
-	const char *messages = table_name(segment->messages);
-	const char *events = table_name(segment->events);
+	const char *messages = statement_table(segment->messages);
+	const char *events = statement_table(segment->events);
 	const char *queues = quote_qualified_identifier(
 		get_namespace_name(log_schema(false)->namespace), "queue_definition");
 
@@ -196,7 +185,7 @@ census_copy(const LogSegment *from, const LogSegment *to, const Survivor *surviv
 	copied = statement_run_as_of(GetLatestSnapshot(),
 								 psprintf("INSERT INTO %s SELECT * FROM ONLY %s"
 										  " WHERE ctid = $2 AND id = $1 RETURNING ctid",
-										  table_name(to->messages), table_name(from->messages)),
+										  statement_table(to->messages), statement_table(from->messages)),
 								 2, types, values, SPI_OK_INSERT_RETURNING) == 1;
 	if (copied)
 	{
@@ -204,35 +193,9 @@ census_copy(const LogSegment *from, const LogSegment *to, const Survivor *surviv
 		statement_run_as_of(GetLatestSnapshot(),
 							psprintf("INSERT INTO %s SELECT * FROM ONLY %s"
 									 " WHERE message_id = $1 AND action <> 'moved'",
-									 table_name(to->events), table_name(from->events)),
+									 statement_table(to->events), statement_table(from->events)),
 							1, types, values, SPI_OK_INSERT);
 	}
 	statement_end(&statement);
 	return copied;
-}
-
-/* Runs a utility statement with the names of both tables in it. */
-static void
-run_on_pair(const LogSegment *segment, const char *format)
-{
-	Statement	statement;
-
-	statement_begin(&statement);
-	statement_run_as_of(GetLatestSnapshot(),
-						psprintf(format, table_name(segment->messages),
-								 table_name(segment->events)),
-						0, NULL, NULL, SPI_OK_UTILITY);
-	statement_end(&statement);
-}
-
-void
-log_segment_truncate(const LogSegment *segment)
-{
-	run_on_pair(segment, "TRUNCATE ONLY %s, ONLY %s");
-}
-
-void
-log_segment_drop(const LogSegment *segment)
-{
-	run_on_pair(segment, "DROP TABLE %s, %s");
 }

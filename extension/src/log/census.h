@@ -1,6 +1,6 @@
 /*
  * log/census.h
- *	  Over all messages of a segment: counting what is still needed, copying it elsewhere, emptying.
+ *	  Over all messages of a segment: counting what is still needed, copying it elsewhere.
  *
  * A message is finished when it has a terminal event, has expired, was purged, or its queue is gone; it is
  * retained until its queue's retention after that is over.  One that compaction has moved out doesn't
@@ -57,14 +57,5 @@ extern Survivor *census_survivors(const LogSegment *segment, TimestampTz now, in
  */
 extern bool census_copy(const LogSegment *from, const LogSegment *to, const Survivor *survivor,
 						ItemPointerData *tid);
-
-/*
- * Empties both tables in the caller's transaction, as the extension's owner.  The caller holds
- * AccessExclusiveLock on both.
- */
-extern void log_segment_truncate(const LogSegment *segment);
-
-/* Drops both tables, likewise. */
-extern void log_segment_drop(const LogSegment *segment);
 
 #endif

@@ -61,6 +61,17 @@ statement_run_as_of(Snapshot snapshot, const char *sql, int nvalues, const Oid *
 	return run(snapshot, sql, nvalues, types, values, NULL, expected);
 }
 
+char *
+statement_table(Oid table)
+{
+	char	   *name = get_rel_name(table);
+
+	if (name == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("a table of the message log has been dropped")));
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)), name);
+}
+
 static void
 set_locally(const char *name, const char *value)
 {

@@ -34,6 +34,9 @@ extern uint64 statement_run(const char *sql, int nvalues, const Oid *types, cons
 extern uint64 statement_run_as_of(Snapshot snapshot, const char *sql, int nvalues,
 								  const Oid *types, const Datum *values, int expected);
 
+/* A table's name with its schema, quoted, palloc'd.  An error if it has been dropped. */
+extern char *statement_table(Oid table);
+
 /* For a scan of whole tables: hash joins, and memory as for maintenance.  Until statement_end. */
 extern void statement_plan_for_scan(void);
 

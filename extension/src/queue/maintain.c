@@ -21,6 +21,7 @@
 #include "log/census.h"
 #include "log/registry.h"
 #include "log/segment.h"
+#include "log/truncate.h"
 #include "memory/directory.h"
 #include "memory/inflight.h"
 #include "memory/line.h"

@@ -215,13 +215,14 @@ typedef struct OpenSegment
 	TupleTableSlot *slot;
 } OpenSegment;
 
+/* The lock is kept, as a settle keeps its one: releasing it here costs more than the transaction's end does. */
 static void
 close_segment(OpenSegment *open)
 {
 	if (open->rel == NULL)
 		return;
 	ExecDropSingleTupleTableSlot(open->slot);
-	table_close(open->rel, AccessShareLock);
+	table_close(open->rel, NoLock);
 	open->rel = NULL;
 }
 

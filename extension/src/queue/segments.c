@@ -13,9 +13,9 @@
 #include "utils/fmgrprotos.h"
 #include "utils/syscache.h"
 
-#include "log/census.h"
 #include "log/registry.h"
 #include "log/schema.h"
+#include "log/truncate.h"
 #include "memory/directory.h"
 #include "queue/resolve.h"
 #include "queue/segments.h"
