@@ -205,7 +205,10 @@ segment_change(const SegmentChange *change)
 		s->first_id = change->first_id;
 		s->last_id = change->last_id;
 		if (change->emptied)
+		{
 			s->generation++;
+			s->not_before = 0;
+		}
 		if (change->counted)
 		{
 			s->counts++;

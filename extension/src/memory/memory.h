@@ -281,7 +281,7 @@ typedef struct Segment
 	uint64		counted_finished;	/* `finished` when it was last counted */
 	uint32		counts;			/* how often it has been counted: see log/registry.h */
 	uint32		recounted;		/* Database.recount when it was */
-	TimestampTz not_before;		/* when cleanup looks at it again; written by who is at it, who has the lock
+	TimestampTz not_before;		/* when cleanup looks at it again; written by who is at it and has the lock
 								 * of maintenance */
 	TimestampTz frozen_at;		/* when it was last frozen, or that was tried; only the cleaner */
 	pg_atomic_uint64 sent;		/* messages of it published since it is used; unlocked */

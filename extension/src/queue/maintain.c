@@ -149,9 +149,12 @@ is_needed(const SegmentRow *row, TimestampTz now)
 	return count_survivors(row, now) > 0;
 }
 
-/* Frees slots that are in a lane, a line or under a timer, of messages that are over. */
+/*
+ * Frees slots that are in a lane, a line or under a timer, of messages that are over.  A look at all slots takes a
+ * millisecond or more, whatever is in them.
+ */
 static void
-sweep_over(uint32 database, uint32 segment)
+sweep_over(uint32 database)
 {
 	SlotLock	lock = SLOT_LOCK_INIT;
 	TimestampTz now = baton_now();
@@ -160,8 +163,7 @@ sweep_over(uint32 database, uint32 segment)
 	{
 		Slot	   *s = &slots[i];
 
-		if (s->state == SLOT_FREE || s->database != database ||
-			(segment != NONE && s->segment != segment) || !is_over(s, now))
+		if (s->state == SLOT_FREE || s->database != database || !is_over(s, now))
 			continue;
 		if (!slot_lock(&lock, i) || s->database != database || !is_over(s, now) ||
 			(s->state != SLOT_READY && s->state != SLOT_BLOCKED && s->state != SLOT_DELAYED))
@@ -178,7 +180,7 @@ void
 sweep_purged_if_needed(uint32 database)
 {
 	if (pg_atomic_exchange_u32(&shared->databases[database].purged, 0) != 0)
-		sweep_over(database, NONE);
+		sweep_over(database);
 }
 
 /* Whether memory has a message of the segment, or an event to be written to it. */
@@ -317,7 +319,6 @@ count_segment(Cleanup *cleanup, uint32 segment, SegmentRow *row)
 	BlockNumber blocks[2];
 	int64		bytes;
 
-	sweep_over(cleanup->database, segment);
 	before.finished = pg_atomic_read_u64(&segments[segment].finished);
 	before.recount = pg_atomic_read_u32(&shared->databases[cleanup->database].recount);
 	blocks[0] = table_blocks(tables.messages);
@@ -525,6 +526,11 @@ cleanup_step(Cleanup *cleanup)
 	if (close_segments(cleanup->database) > 0 &&
 		(cleanup->until == 0 || cleanup->closings++ < CLOSINGS))
 		return true;
+	if (!cleanup->swept)
+	{
+		sweep_over(cleanup->database);
+		cleanup->swept = true;
+	}
 	rows = registry_list(&n);
 	for (int i = 0; i < n; i++)
 	{

@@ -28,6 +28,7 @@ typedef struct Cleanup
 	uint32		database;
 	bool		forced;			/* asked for: everything is looked at, once */
 	bool		rotated;
+	bool		swept;			/* slots of messages that are over have been freed */
 	TimestampTz until;			/* asked for: what is sealed later is not looked at, so that it ends; 0: all is */
 	int			closings;
 	uint32		current;		/* segment that the last step was about; NONE: none */
