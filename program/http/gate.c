@@ -5,7 +5,7 @@
  *		waiting for a head ──> the library's
  *		                └────> refused ──> closed
  */
-#define _GNU_SOURCE /* accept4, POLLRDHUP */
+#define _GNU_SOURCE 1 /* accept4, POLLRDHUP */
 #include "http/gate.h"
 
 #include <errno.h>

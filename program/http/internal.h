@@ -77,6 +77,14 @@ extern void request_ended(void *cls, struct MHD_Connection *connection, void **s
 /* Who asks is known, after a wait: goes on with the request. */
 extern void request_go_on(Request *r);
 
+/* A problem after which the connection is closed: where the next request begins is not certain. */
+extern void request_refuse(Request *r, int status, const char *detail);
+
+/* ---- framing.c ---- */
+
+/* False: the headers don't say clearly what the request is, which is answered. */
+extern bool framing_check(Request *r, const char *url, const char *version);
+
 /* ---- authorize.c ---- */
 
 /*

@@ -12,7 +12,6 @@
 #include "base/die.h"
 #include "base/log.h"
 #include "http/counters.h"
-#include "http/head.h"
 #include "http/internal.h"
 #include "http/problem.h"
 #include "http/stream.h"
@@ -135,6 +134,13 @@ request_problem(Request *r, int status, const char *format, ...)
 	va_end(args);
 	answer_problem(r, status, problem_make(status, detail));
 	free(detail);
+}
+
+void
+request_refuse(Request *r, int status, const char *detail)
+{
+	answer(r, status, problem_make(status, detail), "application/problem+json",
+	       "Connection", "close");
 }
 
 static void
@@ -336,76 +342,6 @@ read_query(Request *r)
 	return reading.complaint == NULL;
 }
 
-/* ---- the head ---- */
-
-/*
- * What gate.c has looked at is looked at here again, so far as it can be, for what doesn't come by there: the
- * later requests of a connection, and TLS.  What comes twice, where somebody in front of us may have taken the
- * other one, is refused.
- */
-typedef struct HeadCount
-{
-	int hosts;
-	int lengths;
-	int encodings;
-	bool chunked;
-} HeadCount;
-
-static enum MHD_Result
-count_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
-{
-	HeadCount *count = cls;
-
-	(void) kind;
-	count->hosts += strcasecmp(name, "Host") == 0;
-	count->lengths += strcasecmp(name, "Content-Length") == 0;
-	if (strcasecmp(name, "Transfer-Encoding") == 0)
-	{
-		count->encodings++;
-		count->chunked = value && strcasecmp(value, "chunked") == 0;
-	}
-	return MHD_YES;
-}
-
-/* The connection is closed: where the next request would begin is not certain. */
-static void
-refuse_head(Request *r, int status, const char *detail)
-{
-	answer(r, status, problem_make(status, detail), "application/problem+json",
-	       "Connection", "close");
-}
-
-static size_t
-head_size(const Request *r)
-{
-	return MHD_get_connection_info(r->client->connection,
-	                               MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)
-	    ->header_size;
-}
-
-/* False: it is not as it should be, which is answered. */
-static bool
-check_head(Request *r, const char *url, const char *version)
-{
-	HeadCount count = {0};
-	int headers = MHD_get_connection_values(r->client->connection, MHD_HEADER_KIND,
-	                                        count_header, &count);
-
-	if (strlen(url) > HEAD_LINE)
-		refuse_head(r, 414, "the path is too long");
-	else if (head_size(r) > HEAD_MOST)
-		refuse_head(r, 431, "the headers are too large");
-	else if (headers > HEAD_FIELDS)
-		refuse_head(r, 431, "there are too many headers");
-	else if (count.hosts != 1 && (count.hosts > 1 || strcmp(version, "HTTP/1.0") != 0))
-		refuse_head(r, 400, "there must be one header Host");
-	else if (count.lengths + count.encodings > 1)
-		refuse_head(r, 400, "the length of the body is said twice");
-	else if (count.encodings > 0 && !count.chunked)
-		refuse_head(r, 501, "no Transfer-Encoding is known here but chunked");
-	return r->status == 0;
-}
-
 /* ---- the body ---- */
 
 #define MB (1024UL * 1024)
@@ -491,7 +427,7 @@ request_headers(Request *r, const char *url, const char *method, const char *ver
 {
 	r->has_body = has_body(r);
 	client_limit(r->client, r->has_body ? LIMIT_BODY_MS : LIMIT_RUN_MS);
-	if (!check_head(r, url, version) || !find_route(r, url, method) || !read_query(r))
+	if (!framing_check(r, url, version) || !find_route(r, url, method) || !read_query(r))
 		return;
 	check_body_headers(r);
 	if (r->status == 0)
