@@ -61,7 +61,8 @@ CREATE TABLE IF NOT EXISTS event_log (
 	process_id integer,
 	role text,
 	deliver_at timestamptz,
-	detail jsonb
+	detail jsonb,
+	xid xid
 ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
 
 COMMENT ON TABLE event_log IS
@@ -73,6 +74,7 @@ COMMENT ON COLUMN event_log.process_id IS 'of the holder';
 COMMENT ON COLUMN event_log.role IS 'of the holder';
 COMMENT ON COLUMN event_log.deliver_at IS 'when the message may be tried again; null: at once, or never';
 COMMENT ON COLUMN event_log.detail IS 'completed: the result; otherwise {"error": ..., "sqlstate": ...}';
+COMMENT ON COLUMN event_log.xid IS 'of the transaction that wrote the event, where the row is a copy; null: xmin';
 
 /* A message's id and an event's come from here, a block at a time; blocks are used up in memory. */
 CREATE SEQUENCE IF NOT EXISTS id_block AS bigint INCREMENT BY 65536;

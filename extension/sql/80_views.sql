@@ -71,7 +71,7 @@ SELECT
 	e.role,
 	e.deliver_at,
 	e.detail,
-	e.xmin AS xid
+	coalesce(e.xid, e.xmin) AS xid
 FROM event_log e
 LEFT JOIN queue_definition q ON q.id = e.queue_id
 WHERE NOT _was_moved(e.tableoid, e.message_id);
@@ -88,7 +88,7 @@ COMMENT ON COLUMN queue_log.process_id IS 'of the holder';
 COMMENT ON COLUMN queue_log.role IS 'of the holder';
 COMMENT ON COLUMN queue_log.deliver_at IS 'when the message may be tried again; null: at once, or never';
 COMMENT ON COLUMN queue_log.detail IS 'completed: the result; otherwise {"error": ..., "sqlstate": ...}';
-COMMENT ON COLUMN queue_log.xid IS 'of the transaction that wrote the row, for those who read the log by snapshots';
+COMMENT ON COLUMN queue_log.xid IS 'of the transaction that wrote the event, for those who read the log by snapshots';
 
 CREATE OR REPLACE VIEW queue AS
 SELECT

@@ -11,6 +11,9 @@ ALTER TABLE @extschema@.queue_definition
 	ADD COLUMN purged_id bigint NOT NULL DEFAULT 0,
 	SET (autovacuum_vacuum_cost_delay = 0);
 
+/* The log's tables that exist inherit it. */
+ALTER TABLE @extschema@.event_log ADD COLUMN xid xid;
+
 /* The view lets go of the function, and stays, as others' views may depend on it. */
 CREATE OR REPLACE VIEW @extschema@.queue AS
 SELECT name, paused, max_attempts, max_crashes, backoff, backoff_max, lease, key_in_flight, created_at,

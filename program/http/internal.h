@@ -8,6 +8,7 @@
 #include <microhttpd.h>
 
 #include "http/auth.h"
+#include "http/gate.h"
 #include "http/polls.h"
 #include "http/pool.h"
 #include "http/request.h"
@@ -40,6 +41,12 @@ struct Server
 	bool stopping;
 	int requests;    /* from headers to the end of the answer */
 	size_t buffered; /* bytes of bodies in memory */
+	LoopSource listening;
+	LoopTimer pause; /* of accepting */
+	int listener;    /* -1: closed */
+	int connections; /* gates and clients */
+	int most_connections;
+	Gate *gates;
 	Client *clients;
 	Pool pool;
 	Polls polls;
@@ -47,7 +54,8 @@ struct Server
 };
 
 /* Milliseconds for each part of a connection's life. */
-#define LIMIT_FIRST_MS 30000   /* headers of the first request */
+#define LIMIT_FIRST_MS                                                                   \
+	30000 /* headers of the first request (with TLS: and its handshake) */
 #define LIMIT_IDLE_MS 75000    /* until the headers of the next one are complete */
 #define LIMIT_BODY_MS 60000    /* a body */
 #define LIMIT_STREAM_MS 600000 /* a body in lines */
@@ -68,6 +76,14 @@ extern void request_ended(void *cls, struct MHD_Connection *connection, void **s
 
 /* Who asks is known, after a wait: goes on with the request. */
 extern void request_go_on(Request *r);
+
+/* A problem after which the connection is closed: where the next request begins is not certain. */
+extern void request_refuse(Request *r, int status, const char *detail);
+
+/* ---- framing.c ---- */
+
+/* False: the headers don't say clearly what the request is, which is answered. */
+extern bool framing_check(Request *r, const char *url, const char *version);
 
 /* ---- authorize.c ---- */
 

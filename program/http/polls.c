@@ -32,6 +32,7 @@ struct Poll
 	PollQueue *queue; /* in whose line it stands; NULL: in none any more */
 	int max;
 	const char *lease; /* the request's; NULL: the queue's */
+	int64_t number;    /* of all that came */
 	bool claimed_for;  /* a claim that began after it came counts it in */
 	bool over;         /* it doesn't wait any more */
 	LoopTimer deadline;
@@ -47,10 +48,11 @@ struct PollQueue
 	Poll *first;
 	Poll *last;
 	bool claiming;
-	bool maybe;  /* there may be messages */
-	bool waited; /* the wait under way is about it */
-	bool woken;  /* a wait said that there is something */
-	int asked;   /* by the claim under way */
+	bool maybe;     /* there may be messages */
+	bool waited;    /* the wait under way is about it */
+	bool woken;     /* a wait said that there is something */
+	int asked;      /* by the claim under way, or the last one */
+	int64_t looked; /* number of the last in line when that began */
 	int dry;
 	LoopTimer pause; /* before it is waited for again */
 	PollQueue *next; /* of the bucket */
@@ -266,17 +268,19 @@ refuse(PollQueue *queue, const PGresult *error)
 	}
 }
 
-/* After a claim that found the queue empty. */
+/*
+ * After a claim that found the queue empty: so it was for all who were in line, also those behind whom it
+ * was for.
+ */
 static void
 found_empty(PollQueue *queue)
 {
-	queue->maybe = false;
-	for (Poll *poll = queue->first, *next; poll; poll = next)
+	queue->maybe = queue->last && queue->last->number > queue->looked;
+	for (Poll *poll = queue->first, *next; poll && poll->number <= queue->looked;
+	     poll = next)
 	{
 		next = poll->next;
-		if (!poll->claimed_for)
-			queue->maybe = true;
-		else if (poll->over)
+		if (poll->over)
 			answer_empty(poll);
 	}
 }
@@ -317,7 +321,9 @@ claimed(void *arg, const PGresult *result)
 	else
 		hand_out(queue, result);
 	count_dry(queue, got);
-	if (failed || got < queue->asked)
+	if (failed)
+		queue->maybe = queue->first != NULL;
+	else if (got < queue->asked)
 		found_empty(queue);
 	queue_step(queue);
 	polls_step(queue->polls);
@@ -334,6 +340,7 @@ claim(PollQueue *queue)
 	char number[16];
 
 	queue->asked = 0;
+	queue->looked = queue->last->number;
 	for (Poll *poll = queue->first; poll && same_lease(poll, head); poll = poll->next)
 	{
 		if (poll != head && queue->asked + poll->max > CLAIM_MOST)
@@ -574,6 +581,7 @@ static void
 join_line(PollQueue *queue, Poll *poll)
 {
 	poll->queue = queue;
+	poll->number = ++queue->polls->came;
 	poll->previous = queue->last;
 	if (queue->last)
 		queue->last->next = poll;

@@ -33,6 +33,7 @@ typedef struct Polls
 	Server *server;
 	Link wait;
 	PollQueue *buckets[POLL_BUCKETS];
+	int64_t came;       /* requests so far */
 	LoopTimer collect;  /* a moment for more queues, before a wait about them */
 	LoopTimer fallback; /* there is no connection to wait on */
 } Polls;

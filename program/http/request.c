@@ -136,6 +136,13 @@ request_problem(Request *r, int status, const char *format, ...)
 	free(detail);
 }
 
+void
+request_refuse(Request *r, int status, const char *detail)
+{
+	answer(r, status, problem_make(status, detail), "application/problem+json",
+	       "Connection", "close");
+}
+
 static void
 log_error(const Request *r, int status, const PGresult *error)
 {
@@ -416,11 +423,11 @@ request_begin(Client *client)
 
 /* The headers are there.  A complaint now is answered before the body is read. */
 static void
-request_headers(Request *r, const char *url, const char *method)
+request_headers(Request *r, const char *url, const char *method, const char *version)
 {
 	r->has_body = has_body(r);
 	client_limit(r->client, r->has_body ? LIMIT_BODY_MS : LIMIT_RUN_MS);
-	if (!find_route(r, url, method) || !read_query(r))
+	if (!framing_check(r, url, version) || !find_route(r, url, method) || !read_query(r))
 		return;
 	check_body_headers(r);
 	if (r->status == 0)
@@ -485,14 +492,14 @@ request_step(void *cls, struct MHD_Connection *connection, const char *url,
 {
 	Request *r = *state;
 
-	(void) cls, (void) version;
+	(void) cls;
 	if (r == NULL)
 	{
 		const union MHD_ConnectionInfo *info =
 		    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 
 		r = *state = request_begin(info->socket_context);
-		request_headers(r, url, method);
+		request_headers(r, url, method, version);
 	}
 	else if (r->again)
 		r->again = false;

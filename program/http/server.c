@@ -26,8 +26,11 @@
     "libmicrohttpd 0.9.75 or newer is needed: request_step() relies on its order of calls"
 #endif
 
-/* A connection's memory in the library: headers must fit, and what is read at a time. */
-#define CONNECTION_BYTES 16384
+/*
+ * A connection's memory in the library: what is read at a time, and a head of HEAD_MOST with what the
+ * library keeps for each of HEAD_FIELDS.
+ */
+#define CONNECTION_BYTES 32768
 #define FILES_SPARED 100 /* descriptors for other things than connections */
 #define STOP_LIMIT_MS 30000
 #define KEY_BYTES 65536
@@ -65,6 +68,7 @@ client_begin(Server *server, struct MHD_Connection *connection, void **context)
 	if (client->next)
 		client->next->previous = client;
 	server->clients = client;
+	server->connections++;
 	client_limit(client, LIMIT_FIRST_MS);
 	*context = client;
 }
@@ -80,6 +84,8 @@ client_end(Client *client)
 		client->server->clients = client->next;
 	if (client->next)
 		client->next->previous = client->previous;
+	client->server->connections--;
+	gates_room(client->server);
 	free(client);
 }
 
@@ -254,10 +260,11 @@ log_library(void *cls, const char *format, va_list args)
 }
 
 static void
-start_library(Server *server, int fd)
+start_library(Server *server, int most_connections)
 {
 	const ServerOptions *options = server->options;
-	unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+	unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME |
+	                 MHD_USE_ERROR_LOG;
 	char *certificate = options->certificate ? read_pem(options->certificate) : NULL;
 	char *key = options->certificate ? read_pem(options->key) : NULL;
 	struct MHD_OptionItem tls[] = {
@@ -270,10 +277,9 @@ start_library(Server *server, int fd)
 		tls[0].option = MHD_OPTION_END;
 	server->daemon = MHD_start_daemon(
 	    certificate ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, request_step, NULL,
-	    MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-	    MHD_OPTION_CONNECTION_LIMIT, connection_limit(options),
-	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_BYTES,
-	    MHD_OPTION_UNESCAPE_CALLBACK, keep_raw, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+	    MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, MHD_OPTION_CONNECTION_LIMIT,
+	    most_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_BYTES,
+	    MHD_OPTION_UNESCAPE_CALLBACK, keep_raw, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 0,
 	    MHD_OPTION_NOTIFY_CONNECTION, client_changed, server, MHD_OPTION_NOTIFY_COMPLETED,
 	    request_ended, NULL, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
 	if (server->daemon == NULL)
@@ -341,7 +347,7 @@ stop_asked(void *arg)
 	server->stopping = true;
 	server->due = true;
 	loop_timer(&server->last, STOP_LIMIT_MS, stop_now, server);
-	close(MHD_quiesce_daemon(server->daemon));
+	gates_close(server);
 	polls_end(&server->polls);
 	for (Client *client = server->clients; client; client = client->next)
 		if (client->request == NULL)
@@ -364,16 +370,19 @@ server_run(const ServerOptions *options, PGconn *first, PGconn *waiting,
 	Server *server = mem_alloc(sizeof(Server));
 	int fd = open_socket(options);
 	char *url = url_of(options, fd);
+	int most_connections = (int) connection_limit(options);
 
 	server->options = options;
 	loop_signal(SIGINT, stop_asked, server);
 	loop_signal(SIGTERM, stop_asked, server);
 	pool_start(&server->pool, options->pool, first);
 	polls_start(&server->polls, server, waiting);
-	start_library(server, fd);
+	start_library(server, most_connections);
+	gates_open(server, fd, most_connections);
 	loop_timer(&server->cleanup, CLEANUP_FIRST_MS, clean_up, server);
 	listening(url);
 	loop_run(run_library, server);
+	gates_close(server);
 	cut_off(server);
 	loop_unwatch(&server->io);
 	MHD_stop_daemon(server->daemon);

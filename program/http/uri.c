@@ -49,7 +49,10 @@ decode(const char *raw, size_t length, bool plus)
 			i += 2;
 		}
 		else
+		{
+			good = (unsigned char) raw[i] > ' ' && raw[i] != 0x7f;
 			text_add_char(&out, plus && raw[i] == '+' ? ' ' : raw[i]);
+		}
 	if (good && is_utf8(text_str(&out), out.length))
 		return text_take(&out);
 	text_free(&out);

@@ -1,6 +1,6 @@
 /*
  * test/fuzz.c SEED ITERATIONS
- *	  Throws bytes at what decodes paths, queries and bodies, and checks what comes back.
+ *	  Throws bytes at what decodes heads, paths, queries and bodies, and checks what comes back.
  *
  * Inputs are samples with a few random changes; the same seed gives the same inputs.  Run
  * with sanitizers (http_fuzz.pl), which see what the checks here don't.
@@ -11,6 +11,7 @@
 
 #include "base/die.h"
 #include "http/body.h"
+#include "http/head.h"
 #include "http/uri.h"
 
 static const char *const samples[] = {
@@ -21,6 +22,8 @@ static const char *const samples[] = {
     "{\"payload\": {\"a\": [1, 2.5e3, null, true]}, \"key\": \"k\", \"delay\": \"5 s\"}",
     "[{\"payload\": \"\\u00fc\\ud83d\\ude00\"}, {\"payload\": -0.0, \"headers\": {}}]",
     "{\"payload\": 1, \"payload\": 2}",
+    "GET /v1/queues?x=1&y=2 HTTP/1.1\r\nHost: localhost\r\nCookie: a=b; c=d\r\n\r\n",
+    "\r\nPOST / HTTP/1.0\nContent-Length: 17\nX:\n\nbody",
 };
 
 static const char interesting[] = "%/.{}[]\",:\\u+0eE-\x00\x7f\x80\xc0\xe2\xf0\xff dn";
@@ -142,6 +145,37 @@ try_body(const char *input, size_t length)
 	free(exact);
 }
 
+/* It doesn't matter in which pieces a head comes, and what is whole has a request's form. */
+static void
+try_head(const char *input, size_t length)
+{
+	Head whole = {0};
+	Head pieces = {0};
+
+	head_read(&whole, input, length);
+	for (size_t at = 0, n; at < length; at += n)
+	{
+		char *exact;
+
+		n = 1 + draw((unsigned) (length - at));
+		exact = mem_alloc(n);
+		memcpy(exact, input + at, n);
+		head_read(&pieces, exact, n);
+		free(exact);
+	}
+	check(whole.verdict == pieces.verdict && whole.status == pieces.status &&
+	          whole.size == pieces.size && whole.complaint == pieces.complaint,
+	      "a head in pieces", input);
+	check(whole.size <= length, "bytes that were not there", input);
+	check((whole.verdict == HEAD_BAD) == (whole.complaint != NULL), "a complaint", input);
+	check(whole.verdict != HEAD_BAD || (whole.status >= 400 && whole.status <= 505),
+	      "a status", input);
+	check(whole.verdict != HEAD_WHOLE || input[whole.size - 1] == '\n', "a head's end",
+	      input);
+	head_end(&pieces);
+	check(pieces.verdict != HEAD_MORE, "the end of it", input);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -157,6 +191,7 @@ main(int argc, char **argv)
 		try_query(input);
 		try_round_trip(input);
 		try_body(input, length);
+		try_head(input, length);
 	}
 	printf("%ld inputs\n", iterations);
 	return 0;

@@ -177,4 +177,22 @@ is(stop_baton($server), 0, '... and it ends');
 $blocker->quit;
 is(sql(q{select count(*) from baton.queue where name = 'slow'}), 1, '... the queue was made');
 
+# ---- more for one queue than one claim is for ----
+
+# Forbids: claims without end, as those at the end of the line are never counted in.  No wait begins then.
+$server = serve('--local-user');
+sql(q{select baton.create_queue('crowd')});
+my @crowd = map { poll('crowd', $_ > 300 ? 'wait=60&lease=1%20h' : 'wait=60') } 1 .. 450;
+settle();
+ok(waits(), '450 requests for a queue: it is waited for');
+my $last = poll('crowd', 'wait=0');
+is(answer($last) =~ /"messages": \[\]/ ? 1 : 0, 1, '... one that does not wait, behind them, is answered');
+ok(waits(), '... and it is waited for again');
+send_to('crowd', 'one');
+is(payload_of(answer($crowd[0])), '"one"', '... the first gets a message');
+ok(waits(), '... and for the others it is waited');
+request('POST', '/v1/queues/crowd/messages', [ map { { payload => $_ } } 1 .. 449 ]);
+is(join(' ', map { payload_of(answer($_)) } @crowd[1 .. 449]), join(' ', 1 .. 449), '... all get theirs, in the order of the line');
+stop_baton($server, 'TERM');
+
 done_testing();

@@ -11,12 +11,14 @@
 #include "log/statement.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 /*
@@ -170,6 +172,32 @@ census_survivors(const LogSegment *segment, TimestampTz now, int limit, int *cou
 	return out;
 }
 
+/*
+ * The columns of an event table, and what a copy has in them: the same, but for xid, which says who
+ * wrote the event where xmin no longer does.  It isn't there before ALTER EXTENSION UPDATE; others may be,
+ * made by hand.
+ */
+static void
+event_columns(Oid events, StringInfo names, StringInfo values)
+{
+	Relation	rel = table_open(events, NoLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+		const char *name = quote_identifier(NameStr(column->attname));
+		const char *comma = names->len > 0 ? ", " : "";
+
+		if (column->attisdropped || column->attgenerated != '\0')
+			continue;
+		appendStringInfo(names, "%s%s", comma, name);
+		appendStringInfo(values, namestrcmp(&column->attname, "xid") == 0 ? "%scoalesce(%s, xmin)" : "%s%s", comma,
+						 name);
+	}
+	table_close(rel, NoLock);
+}
+
 bool
 census_copy(const LogSegment *from, const LogSegment *to, const Survivor *survivor,
 			ItemPointerData *tid)
@@ -189,11 +217,18 @@ census_copy(const LogSegment *from, const LogSegment *to, const Survivor *surviv
 								 2, types, values, SPI_OK_INSERT_RETURNING) == 1;
 	if (copied)
 	{
+		StringInfoData names;
+		StringInfoData copies;
+
 		ItemPointerCopy((ItemPointer) DatumGetPointer(column(0, 1, &isnull)), tid);
+		initStringInfo(&names);
+		initStringInfo(&copies);
+		event_columns(from->events, &names, &copies);
 		statement_run_as_of(GetLatestSnapshot(),
-							psprintf("INSERT INTO %s SELECT * FROM ONLY %s"
+							psprintf("INSERT INTO %s (%s) SELECT %s FROM ONLY %s"
 									 " WHERE message_id = $1 AND action <> 'moved'",
-									 statement_table(to->events), statement_table(from->events)),
+									 statement_table(to->events), names.data, copies.data,
+									 statement_table(from->events)),
 							1, types, values, SPI_OK_INSERT);
 	}
 	statement_end(&statement);

@@ -44,7 +44,7 @@ enum EventColumn
 	EVENT_ROLE,
 	EVENT_DELIVER_AT,
 	EVENT_DETAIL,
-	EVENT_COLUMNS = EVENT_DETAIL
+	EVENT_COLUMNS = EVENT_DETAIL	/* after it comes xid: of copies only, see census_copy() */
 };
 
 /* The reverse of log_event_action_name(); EVENT_NONE for what it doesn't know. */
