@@ -156,6 +156,7 @@ segment_register(const Segment *pair, bool known)
 		s->counted_finished = 0;
 		s->recounted = pg_atomic_read_u32(&shared->databases[pair->database].recount);
 		s->not_before = s->frozen_at = 0;
+		s->failures = 0;
 		pg_atomic_write_u64(&s->sent, 0);
 		pg_atomic_write_u64(&s->finished, 0);
 		s->generation++;

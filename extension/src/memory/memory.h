@@ -288,6 +288,7 @@ typedef struct Segment
 	pg_atomic_uint64 finished;	/* and finished; unlocked */
 } Segment;
 
+	uint32		failures;		/* times in a row that cleanup of it raised an error; as not_before */
 /*
  * A database with the extension.  Under the directory lock unless noted.  A forgotten one (oid invalid, extension
  * not) is free once the launcher has taken back all slots and queue entries that name it.

@@ -46,6 +46,9 @@ extern bool cleanup_step(Cleanup *cleanup);
 /* The last step raised an error, and its transaction was rolled back: its segment is left alone for a while. */
 extern void cleanup_failed(Cleanup *cleanup);
 
+/* It was committed. */
+extern void cleanup_succeeded(Cleanup *cleanup);
+
 /* Completes the report. */
 extern void cleanup_end(Cleanup *cleanup);
 
