@@ -337,6 +337,10 @@ queue_set_up(uint32 i, uint32 database, int32 id, const char *name,
 	queue->own_from = 0;
 	queue->counted = from == ID_INFINITE;
 	queue->counted_at = 0;
+	queue->next_expiry = PG_INT64_MAX;
+	queue->doubtful = queue->recounting = false;
+	queue->carried = 0;
+	queue->recount_at = 0;
 	queue->watch_id = ID_INFINITE;
 	queue->unfinished_above = 0;
 	queue->held_above = 0;

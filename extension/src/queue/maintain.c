@@ -152,8 +152,7 @@ is_needed(const SegmentRow *row, TimestampTz now)
 	return count_survivors(row, now) > 0;
 }
 
-/* Frees slots that are in a lane, a line or under a timer, of messages that are over. */
-static void
+void
 sweep_over(uint32 database, uint32 segment)
 {
 	SlotLock	lock = SLOT_LOCK_INIT;
