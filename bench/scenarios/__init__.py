@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from harness.run import Run
 
-from . import (batch_consume, batch_send, cleanup, consume, deep, http, kill, latency, restart,
-               rotation, scrape, send, snapshot, soak)
+from . import (batch_consume, batch_send, cleanup, consume, deep, http, kill, latency, outage,
+               restart, rotation, scrape, send, snapshot, soak)
 
 ALL: dict[str, Callable[[Run], None]] = {
     "send": send.run,
@@ -21,5 +21,6 @@ ALL: dict[str, Callable[[Run], None]] = {
     "restart": restart.run,
     "cleanup": cleanup.run,
     "rotation": rotation.run,
+    "outage": outage.run,
     "soak": soak.run,
 }

@@ -121,8 +121,8 @@ LEFT JOIN _queues() m ON m.queue_id = q.id;
 
 COMMENT ON VIEW queue IS
 'The queues: policy, what is in memory of each, and counters since the server started.  On a standby, and without preload, the policy alone.';
-COMMENT ON COLUMN queue.depth IS 'messages that are not finished, in memory and in the log; expired ones count until they are come by, and the number may be off by some of those while a part of the queue is in the log only; null: those that were there when the server started are still being counted';
-COMMENT ON COLUMN queue.exact IS 'depth is known';
+COMMENT ON COLUMN queue.depth IS 'messages that are not finished, in memory and in the log; those that have expired in the log count until it is counted again, after a minute or more; null: those that were there when the server started are still being counted';
+COMMENT ON COLUMN queue.exact IS 'depth is known, and nothing has made it doubtful';
 COMMENT ON COLUMN queue.ready IS 'messages in memory that could be received now';
 COMMENT ON COLUMN queue.delayed IS 'messages in memory whose time is still to come';
 COMMENT ON COLUMN queue.in_flight IS 'messages that a consumer holds';

@@ -298,6 +298,14 @@ oldest_ready(const Queue *queue)
 	return oldest;
 }
 
+static int64
+depth_of(const Queue *queue)
+{
+	if (queue->counted)
+		return Max(queue->unfinished, 0);
+	return queue->recounting ? Max(queue->carried + queue->unfinished, 0) : line_count(queue);
+}
+
 static void
 put_queue(Rows *rows, uint32 i)
 {
@@ -319,9 +327,9 @@ put_queue(Rows *rows, uint32 i)
 	values[10] = Int64GetDatum(queue->counters.failed);
 	values[11] = Int64GetDatum(queue->counters.vanished + queue->counters.lease_expired);
 	values[12] = Int64GetDatum(queue->counters.dead);
-	values[13] = Int64GetDatum(queue->counted ? Max(queue->unfinished, 0) : line_count(queue));
-	nulls[13] = !all_here && !queue->counted;
-	values[14] = BoolGetDatum(!nulls[13]);
+	values[13] = Int64GetDatum(depth_of(queue));
+	nulls[13] = !all_here && !queue->counted && !queue->recounting;
+	values[14] = BoolGetDatum(!nulls[13] && !queue->doubtful && !queue->recounting);
 	/* the counts are read under one lock, the row is made after it */
 	LWLockRelease(queue_lock(i));
 	rows_put(rows, values, nulls);

@@ -22,8 +22,8 @@
 #include "utils/snapmgr.h"
 
 /*
- * FROM clause: one row a message that has not been moved out, with id, ctid, queue_id, priority, key, finished, and until, when
- * its retention is over.  $1 is the time.
+ * FROM clause: one row a message that has not been moved out, with id, ctid, queue_id, priority, key, expires_at, finished, and
+ * until, when its retention is over.  $1 is the time.
  */
 static char *
 messages_of(const LogSegment *segment)
@@ -34,7 +34,7 @@ messages_of(const LogSegment *segment)
 		get_namespace_name(log_schema(false)->namespace), "queue_definition");
 
 	return psprintf(
-		"(SELECT m.id, m.ctid, m.queue_id, m.priority, m.key,"
+		"(SELECT m.id, m.ctid, m.queue_id, m.priority, m.key, m.expires_at,"
 		"	q.id IS NULL OR e.message_id IS NOT NULL"
 		"		OR coalesce(m.expires_at <= $1, false) OR m.id <= q.purged_id AS finished,"
 		"	CASE WHEN q.id IS NULL THEN '-infinity'"
@@ -123,7 +123,7 @@ census_by_queue(const LogSegment *segment, const int64 *queue_ids, const int64 *
 	statement_plan_for_scan();
 	*count = (int) statement_run_as_of(
 		snapshot,
-		psprintf("SELECT queue_id::bigint, count(*) FROM %s"
+		psprintf("SELECT queue_id::bigint, count(*), min(expires_at) FROM %s"
 				 " JOIN unnest($2, $3) AS counted (queue, below) ON queue_id = queue AND id < below"
 				 " WHERE finished IS NOT TRUE GROUP BY queue_id",
 				 messages_of(segment)),
@@ -133,6 +133,7 @@ census_by_queue(const LogSegment *segment, const int64 *queue_ids, const int64 *
 	{
 		out[i].queue_id = (int32) int64_column(i, 1);
 		out[i].unfinished = int64_column(i, 2);
+		out[i].next_expiry = int64_column(i, 3);
 	}
 	statement_end(&statement);
 	return out;

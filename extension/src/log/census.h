@@ -27,6 +27,7 @@ typedef struct QueueCount
 {
 	int32		queue_id;
 	int64		unfinished;
+	TimestampTz next_expiry;	/* of those; 0: none expires */
 } QueueCount;
 
 /*

@@ -156,6 +156,7 @@ segment_register(const Segment *pair, bool known)
 		s->counted_finished = 0;
 		s->recounted = pg_atomic_read_u32(&shared->databases[pair->database].recount);
 		s->not_before = s->frozen_at = 0;
+		s->failures = 0;
 		pg_atomic_write_u64(&s->sent, 0);
 		pg_atomic_write_u64(&s->finished, 0);
 		s->generation++;
@@ -339,6 +340,10 @@ queue_set_up(uint32 i, uint32 database, int32 id, const char *name,
 	queue->own_from = 0;
 	queue->counted = from == ID_INFINITE;
 	queue->counted_at = 0;
+	queue->next_expiry = PG_INT64_MAX;
+	queue->doubtful = queue->recounting = false;
+	queue->carried = 0;
+	queue->recount_at = 0;
 	queue->watch_id = ID_INFINITE;
 	queue->unfinished_above = 0;
 	queue->held_above = 0;

@@ -223,6 +223,11 @@ typedef struct Queue
 	int64		finished_before;	/* of those, finished since */
 	bool		counted;		/* those of before are in `unfinished` */
 	TimestampTz counted_at;		/* when a count began last: those that had expired by then are not in it */
+	TimestampTz next_expiry;	/* nothing in `unfinished` expires earlier; PG_INT64_MAX: nothing does */
+	bool		doubtful;		/* `unfinished` may be a little off, and is to be counted again */
+	bool		recounting;		/* that has begun: what was counted before is in `carried` */
+	int64		carried;
+	TimestampTz recount_at;		/* not earlier; the cleaner only */
 	int64		watch_id;		/* somebody is about to purge up to here */
 	int64		unfinished_above;	/* like `unfinished`, of ids above watch_id only */
 	uint32		held_above;		/* slots that a consumer holds, or that are condemned, of ids above watch_id */
@@ -283,6 +288,7 @@ typedef struct Segment
 	uint32		recounted;		/* Database.recount when it was */
 	TimestampTz not_before;		/* when cleanup looks at it again; written by who is at it and has the lock
 								 * of maintenance */
+	uint32		failures;		/* times in a row that cleanup of it raised an error; as not_before */
 	TimestampTz frozen_at;		/* when it was last frozen, or that was tried; only the cleaner */
 	pg_atomic_uint64 sent;		/* messages of it published since it is used; unlocked */
 	pg_atomic_uint64 finished;	/* and finished; unlocked */

@@ -219,6 +219,7 @@ purge_count(Queue *queue)
 
 	queue->unfinished = queue->unfinished_above + held - queue->held_above;
 	queue->counted = true;
+	queue->recounting = false;
 }
 
 static void

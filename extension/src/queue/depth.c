@@ -4,8 +4,12 @@
  *
  * Those sent before the server started can only be finished: at any moment there are as many as a snapshot of then
  * shows, less those finished since.  Those that had expired are in neither number, from before the snapshot is taken
- * on: see count_finished.  A commit becomes visible a little before it counts, so the number of those finished is read on both sides of the snapshot, with nothing being settled, if such a
- * moment can be found; else it may be wrong by the few that were just committing.
+ * on: see count_finished.  A commit becomes visible a little before it counts, so the number of those finished is read on
+ * both sides of the snapshot, with nothing being settled, if such a moment can be found.  Else the number may be wrong by
+ * the few that were just committing: it is doubtful, and counted again, as if the server had just started, after a while.
+ *
+ * What expires in memory is swept up.  What expires in the log makes the number doubtful, too: nobody comes by, or, as
+ * nothing in the log says that somebody has, more than once.
  */
 #include "postgres.h"
 
@@ -14,11 +18,18 @@
 
 #include "log/census.h"
 #include "memory/directory.h"
+#include "memory/line.h"
 #include "queue/depth.h"
+#include "queue/ending.h"
+#include "queue/maintain.h"
 #include "queue/resolve.h"
 #include "queue/segments.h"
 
-#define TRIES 20
+#define TRIES 1000
+
+/* A number that is doubtful is counted again after this, or after so many times as long as it took. */
+#define RECOUNT_AFTER (INT64CONST(60) * USECS_PER_SEC)
+#define RECOUNT_SHARE 20
 
 typedef struct Count
 {
@@ -28,12 +39,19 @@ typedef struct Count
 	int64		below;			/* ids to be counted in the log */
 	int64		finished_before;
 	int64		unfinished;
+	TimestampTz next_expiry;
 } Count;
 
+/* Also read unlocked, for a guess.  Once all of a queue is in memory, it needn't be counted: see queue/marks.c. */
 static bool
 is_uncounted(uint32 q, uint32 database)
 {
-	return queues[q].state == QUEUE_LIVE && queues[q].database == database && !queues[q].counted;
+	const Queue *queue = &queues[q];
+
+	if (queue->state != QUEUE_LIVE || queue->database != database)
+		return false;
+	return !queue->counted ||
+		   (queue->doubtful && line_spilled(queue) && baton_now() >= queue->recount_at);
 }
 
 bool
@@ -43,6 +61,18 @@ depth_unknown(uint32 database)
 		if (is_uncounted(q, database))
 			return true;
 	return false;
+}
+
+/* As at the server's start: what has been sent so far is to be counted in the log. */
+static void
+begin_recount(Queue *queue, uint32 database)
+{
+	queue->carried = queue->unfinished;
+	queue->unfinished = queue->finished_before = 0;
+	queue->own_from = ids_next(database);
+	queue->next_expiry = PG_INT64_MAX;
+	queue->counted = false;
+	queue->recounting = true;
 }
 
 /* From here on, those of them that have expired by now are not counted when they are come by. */
@@ -56,7 +86,11 @@ begin_count(uint32 database, TimestampTz now, Count *counts)
 		LWLockAcquire(queue_lock(q), LW_EXCLUSIVE);
 		if (is_uncounted(q, database))
 		{
+			if (queues[q].counted)
+				begin_recount(&queues[q], database);
+			queues[q].doubtful = false;
 			counts[n] = (Count) {.queue = q, .generation = queues[q].generation, .id = queues[q].id};
+			counts[n].next_expiry = PG_INT64_MAX;
 			counts[n++].below = queues[q].own_from ? queues[q].own_from
 												   : shared->databases[database].first_own_id;
 			queues[q].counted_at = now;
@@ -86,21 +120,29 @@ read_finished(Count *counts, int n)
 }
 
 static Snapshot
-snapshot_in_quiet(Count *counts, int n)
+snapshot_in_quiet(Count *counts, int n, bool *quiet)
 {
 	Snapshot	snapshot = NULL;
-	bool		quiet = false;
 
-	for (int try = 0; try < TRIES && !quiet; try++)
+	*quiet = false;
+	for (int try = 0; try < TRIES && !*quiet; try++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (snapshot != NULL)
 			UnregisterSnapshot(snapshot);
-		quiet = read_finished(counts, n);
+		(void) read_finished(counts, n);
 		snapshot = RegisterSnapshot(GetLatestSnapshot());
-		quiet = read_finished(counts, n) && quiet;
+		*quiet = read_finished(counts, n);
 	}
 	return snapshot;
+}
+
+static void
+add_found(Count *count, const QueueCount *found)
+{
+	count->unfinished += found->unfinished;
+	if (found->next_expiry != 0)
+		count->next_expiry = Min(count->next_expiry, found->next_expiry);
 }
 
 static void
@@ -113,21 +155,26 @@ add_segment(const LogSegment *segment, TimestampTz now, Snapshot snapshot, const
 	for (int i = 0; i < count; i++)
 		for (int j = 0; j < n; j++)
 			if (counts[j].id == found[i].queue_id)
-				counts[j].unfinished += found[i].unfinished;
+				add_found(&counts[j], &found[i]);
 	pfree(found);
 }
 
 static void
-set_count(const Count *count)
+set_count(const Count *count, TimestampTz began, bool quiet)
 {
 	Queue	   *queue = &queues[count->queue];
+	TimestampTz now = baton_now();
 
 	LWLockAcquire(queue_lock(count->queue), LW_EXCLUSIVE);
 	if (queue->generation == count->generation && !queue->counted &&
 		(queue->own_from == 0 || queue->own_from == count->below))
 	{
 		queue->unfinished += count->unfinished + count->finished_before;
+		queue->next_expiry = Min(queue->next_expiry, count->next_expiry);
 		queue->counted = true;
+		queue->recounting = false;
+		queue->doubtful |= !quiet;
+		queue->recount_at = now + Max(RECOUNT_AFTER, RECOUNT_SHARE * (now - began));
 	}
 	LWLockRelease(queue_lock(count->queue));
 }
@@ -144,6 +191,7 @@ depth_count(uint32 database)
 	int64		oldest_send;
 	bool		settled = true;	/* those with ids to be counted have committed or rolled back */
 	int			n;
+	bool		quiet;
 	uint32		nsegments;
 	Snapshot	snapshot;
 
@@ -161,7 +209,7 @@ depth_count(uint32 database)
 	}
 	if (n == 0 || !settled)
 		return false;			/* again when they have */
-	snapshot = snapshot_in_quiet(counts, n);
+	snapshot = snapshot_in_quiet(counts, n, &quiet);
 	nsegments = segment_list(database, all, MAX_SEGMENTS);
 	for (uint32 i = 0; i < nsegments; i++)
 	{
@@ -176,7 +224,83 @@ depth_count(uint32 database)
 	}
 	UnregisterSnapshot(snapshot);
 	for (int i = 0; i < n; i++)
-		set_count(&counts[i]);
+		set_count(&counts[i], now, quiet);
 	pfree(counts);
 	return false;
+}
+
+/* Expiry */
+
+/* Of queues of which something may just have expired; returns whether there are any. */
+static bool
+begin_expiry(uint32 database, bool *expires)
+{
+	TimestampTz now = baton_now();
+	bool		any = false;
+
+	for (uint32 q = 0; q < shared->queues; q++)
+	{
+		Queue	   *queue = &queues[q];
+
+		expires[q] = queue->state == QUEUE_LIVE && queue->database == database && queue->next_expiry <= now;
+		if (!expires[q])
+			continue;
+		LWLockAcquire(queue_lock(q), LW_EXCLUSIVE);
+		queue->next_expiry = PG_INT64_MAX;	/* until its slots have been looked at */
+		LWLockRelease(queue_lock(q));
+		any = true;
+	}
+	return any;
+}
+
+static void
+next_in_memory(uint32 database, TimestampTz *next)
+{
+	for (uint32 q = 0; q < shared->queues; q++)
+		next[q] = PG_INT64_MAX;
+	for (uint32 i = 0; i < shared->window; i++)
+	{
+		const Slot *s = &slots[i];
+		uint32		q = s->queue;
+		TimestampTz expires_at = s->expires_at;
+
+		if (s->state != SLOT_FREE && s->database == database && q < shared->queues && expires_at != 0)
+			next[q] = Min(next[q], expires_at);
+	}
+}
+
+/* What is in the log has no slot; it may expire at any moment, until it is counted. */
+static void
+end_expiry(const bool *expires, const TimestampTz *next, TimestampTz began)
+{
+	for (uint32 q = 0; q < shared->queues; q++)
+	{
+		Queue	   *queue = &queues[q];
+		bool		spilled;
+
+		if (!expires[q])
+			continue;
+		LWLockAcquire(queue_lock(q), LW_EXCLUSIVE);
+		spilled = line_spilled(queue);
+		queue->doubtful |= spilled;
+		expiry_note(queue, spilled ? began : next[q]);
+		LWLockRelease(queue_lock(q));
+	}
+}
+
+void
+depth_expire(uint32 database)
+{
+	bool	   *expires = palloc(shared->queues * sizeof(bool));
+	TimestampTz *next = palloc(shared->queues * sizeof(TimestampTz));
+	TimestampTz now = baton_now();
+
+	if (begin_expiry(database, expires))
+	{
+		sweep_over(database);
+		next_in_memory(database, next);
+		end_expiry(expires, next, now);
+	}
+	pfree(expires);
+	pfree(next);
 }

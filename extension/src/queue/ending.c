@@ -49,10 +49,11 @@ sent_before(const Queue *queue, int64 id)
 
 /*
  * What was purged has been taken off the number already, unless somebody held it; what had expired when it was
- * counted is not in it.
+ * counted is not in it.  in_log: a snapshot shows that it is finished; what has just expired is in a count that began
+ * before, whatever its snapshot.  Returns whether it counts.
  */
-void
-count_finished(const Slot *s)
+static bool
+finish(const Slot *s, bool in_log)
 {
 	Queue	   *queue = &queues[s->queue];
 	bool		before = sent_before(queue, s->id);
@@ -60,18 +61,36 @@ count_finished(const Slot *s)
 	pg_atomic_fetch_add_u64(&segments[s->segment].finished, 1);
 	if ((s->id <= queue->policy.purged_id && !state_is_held(s->state)) ||
 		(before && s->expires_at != 0 && s->expires_at <= queue->counted_at))
-		return;
+		return false;
 	queue->unfinished--;
 	if (s->id > queue->watch_id)
 		queue->unfinished_above--;
-	if (before)
+	if (before && in_log)
 		queue->finished_before++;
+	return true;
+}
+
+void
+count_finished(const Slot *s)
+{
+	finish(s, true);
+}
+
+void
+expiry_note(Queue *queue, TimestampTz expires_at)
+{
+	if (expires_at != 0)
+		queue->next_expiry = Min(queue->next_expiry, expires_at);
 }
 
 void
 free_over(uint32 slot)
 {
-	count_finished(&slots[slot]);
+	Queue	   *queue = &queues[slots[slot].queue];
+
+	/* nothing in the log says that this one has been counted: it may be read, and counted, once more */
+	if (finish(&slots[slot], false) && line_spilled(queue))
+		queue->doubtful = true;
 	/* who gives a key back lets the next one go, and that may be waiting for this one */
 	(void) key_acquire(slot, queues[slots[slot].queue].policy.key_in_flight);
 	line_free(slot);

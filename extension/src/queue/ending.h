@@ -65,6 +65,9 @@ extern bool sent_before(const Queue *queue, int64 id);
 /* Counts that a message is finished, for ever; under its queue's lock. */
 extern void count_finished(const Slot *s);
 
+/* A message that counts has this expiry, or 0. */
+extern void expiry_note(Queue *queue, TimestampTz expires_at);
+
 /* Frees the slot of a message that is_over() and in no place.  Others may be ready by that, if it has a key. */
 extern void free_over(uint32 slot);
 

@@ -291,6 +291,7 @@ arrive(const Pass *pass, const Found *found, int n, uint32 *slot_of)
 		uint32		slot = got[ngot - 1];
 
 		fill_slot(slot, pass, &found[done]);
+		expiry_note(&queues[pass->queue], found[done].head.expires_at);
 		if (line_arrive(slot))
 		{
 			slot_of[done] = slot;
@@ -919,7 +920,7 @@ load_again(uint32 database)
 				queues[q].lanes[p].loaded = queues[q].lanes[p].cursor = 0;
 			queues[q].finished_below = queues[q].marked_below = 0;
 			queues[q].parked_id = 0;
-			queues[q].counted = false;
+			queues[q].counted = queues[q].recounting = false;
 			queues[q].own_from = ids_next(database);
 			queues[q].unfinished = queues[q].finished_before = 0;
 			queues[q].due_loaded = queues[q].due_cursor = PG_INT64_MIN;

@@ -43,6 +43,10 @@
 #define COMPACT_AFTER (60 * SECONDS)
 #define COUNT_AGAIN_AFTER (3600 * SECONDS)
 
+/* After an error a segment is left alone for so long, and each time for twice as long. */
+#define FAILED_FIRST (60 * SECONDS)
+#define FAILED_MOST (3600 * SECONDS)
+
 /* A snapshot may need the old row of a moved message; but for no longer than this. */
 #define MOVED_SNAPSHOT_WAIT (600 * SECONDS)
 
@@ -149,11 +153,8 @@ is_needed(const SegmentRow *row, TimestampTz now)
 	return count_survivors(row, now) > 0;
 }
 
-/*
- * Frees slots that are in a lane, a line or under a timer, of messages that are over.  A look at all slots takes a
- * millisecond or more, whatever is in them.
- */
-static void
+/* A look at all slots takes a millisecond or more, whatever is in them. */
+void
 sweep_over(uint32 database)
 {
 	SlotLock	lock = SLOT_LOCK_INIT;
@@ -571,13 +572,25 @@ cleanup_step(Cleanup *cleanup)
 	return depth_count(cleanup->database);
 }
 
+/* What was in the way may be gone in a minute, or have come to stay. */
 void
 cleanup_failed(Cleanup *cleanup)
 {
+	Segment    *s;
+
 	if (cleanup->current == NONE)
 		return;
 	look_at(cleanup, cleanup->current);
-	segments[cleanup->current].not_before = baton_now() + COUNT_AGAIN_AFTER;
+	s = &segments[cleanup->current];
+	s->not_before = baton_now() + Min(FAILED_FIRST << Min(s->failures, 16), FAILED_MOST);
+	s->failures++;
+}
+
+void
+cleanup_succeeded(Cleanup *cleanup)
+{
+	if (cleanup->current != NONE)
+		segments[cleanup->current].failures = 0;
 }
 
 void

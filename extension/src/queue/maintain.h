@@ -47,11 +47,17 @@ extern bool cleanup_step(Cleanup *cleanup);
 /* The last step raised an error, and its transaction was rolled back: its segment is left alone for a while. */
 extern void cleanup_failed(Cleanup *cleanup);
 
+/* It was committed. */
+extern void cleanup_succeeded(Cleanup *cleanup);
+
 /* Completes the report. */
 extern void cleanup_end(Cleanup *cleanup);
 
 /* Whether there is something that a step would do, as far as memory and baton.segment tell.  In a transaction. */
 extern bool cleanup_needed(uint32 database);
+
+/* Frees slots that are in a lane, a line or under a timer, of messages that are over; segment NONE: of all. */
+extern void sweep_over(uint32 database);
 
 /* Frees slots of purged messages, if a queue has been purged.  No transaction needed. */
 extern void sweep_purged_if_needed(uint32 database);

@@ -94,7 +94,8 @@ look_at_slots(uint32 database, int64 *lowest)
 
 /*
  * All messages of a queue are in memory, and none of them has yet to be counted by its sender: so this is the number.
- * What expires is counted when it is come by, which may happen twice or not at all while a part is in the log only.
+ * What expires is counted when it is come by, which may happen twice or not at all while a part is in the log only: then the
+ * number is doubtful.
  */
 static void
 agree_on_depth(uint32 database, Queue *queue, int64 oldest_send)
@@ -105,6 +106,7 @@ agree_on_depth(uint32 database, Queue *queue, int64 oldest_send)
 	queue->unfinished = line_count(queue);
 	queue->counted_at = 0;
 	queue->counted = true;
+	queue->doubtful = queue->recounting = false;
 }
 
 /* Second look; returns whether any mark is due to be written. */

@@ -101,7 +101,10 @@ step(Cleanup *cleanup)
 	Step		step = {.cleanup = cleanup};
 
 	if (in_transaction(take_step, &step))
+	{
+		cleanup_succeeded(cleanup);
 		return step.more;
+	}
 	cleanup_failed(cleanup);
 	return cleanup->current != NONE;
 }

@@ -24,6 +24,7 @@
 #include "log/segment.h"
 #include "memory/directory.h"
 #include "memory/waiters.h"
+#include "queue/depth.h"
 #include "queue/ending.h"
 #include "queue/load.h"
 #include "queue/maintain.h"
@@ -65,6 +66,13 @@ duty_sweep(uint32 database)
 {
 	sweep_dropped(database);
 	sweep_purged_if_needed(database);
+	return false;
+}
+
+static bool
+duty_expire(uint32 database)
+{
+	depth_expire(database);
 	return false;
 }
 
@@ -160,6 +168,7 @@ static Duty duties[] = {
 	{"record outcomes", 0, record_outcomes, 0},
 	{"end hung claims", 10 * USECS_PER_SEC, duty_hung, 0},
 	{"sweep dropped queues", 0, duty_sweep, 0},
+	{"expire", USECS_PER_SEC, duty_expire, 0},
 	{"raise marks", 5 * USECS_PER_SEC, duty_marks, 0},
 	{"clean", USECS_PER_SEC, duty_clean, 0},
 	{"recover lost outcomes", 5 * USECS_PER_SEC, duty_recover, 0},
