@@ -139,11 +139,11 @@ driver() {
 		--no-locale --encoding=UTF8 "$@"
 }
 
-# Counts what a driver printed, and shows what differed.
+# Counts what a driver printed, and shows what differed.  From 16 on drivers speak TAP.
 driver_result() {
-	grep '\.\.\. \|ERROR\|FATAL\|failed' "$log/$1" || true
-	ok=$(grep -c '^\(test\|    \) .*\.\.\. ok ' "$log/$1" || true)
-	bad=$(grep -c '^\(test\|    \) .*\.\.\. FAILED' "$log/$1" || true)
+	grep '\.\.\. \|^\(not \)\?ok \|ERROR\|FATAL\|failed' "$log/$1" || true
+	ok=$(grep -c '^\(test\|    \) .*\.\.\. ok \|^ok ' "$log/$1" || true)
+	bad=$(grep -c '^\(test\|    \) .*\.\.\. FAILED\|^not ok ' "$log/$1" || true)
 	if [ "$2" != 0 ] && [ "$bad" = 0 ]; then
 		bad=1
 		tail -n 30 "$log/$1" "$scratch/$1"/log/*.log 2>/dev/null || true
