@@ -56,7 +56,7 @@ extern void cleanup_end(Cleanup *cleanup);
 /* Whether there is something that a step would do, as far as memory and baton.segment tell.  In a transaction. */
 extern bool cleanup_needed(uint32 database);
 
-/* Frees slots that are in a lane, a line or under a timer, of messages that are over; segment NONE: of all. */
+/* Frees slots that are in a lane, a line or under a timer, of messages that are over. */
 extern void sweep_over(uint32 database);
 
 /* Frees slots of purged messages, if a queue has been purged.  No transaction needed. */
