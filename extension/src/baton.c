@@ -56,7 +56,7 @@ define_settings(void)
 							"Where the log has more than 64 segments of this size, they get larger.",
 							&baton_segment_size, 131072, 64, 1024 * 1024 * 64, PGC_SIGHUP,
 							GUC_UNIT_KB, NULL, NULL, NULL);
-	MarkGUCPrefixReserved("baton");
+	BatonReserveSettings("baton");
 }
 
 void

@@ -38,6 +38,13 @@
 #define BATON_HAVE_SHMEM_REQUEST_HOOK 1
 #endif
 
+/* 14 warns of unknown settings with the prefix that there are already, but doesn't refuse new ones. */
+#if PG_VERSION_NUM >= 150000
+#define BatonReserveSettings(prefix) MarkGUCPrefixReserved(prefix)
+#else
+#define BatonReserveSettings(prefix) EmitWarningsOnPlaceholders(prefix)
+#endif
+
 /* pg_attribute_noreturn() gave way to pg_noreturn in 18. */
 #if PG_VERSION_NUM >= 180000
 #define BATON_NORETURN pg_noreturn

@@ -194,8 +194,11 @@ block_exists(Relation rel, ItemPointer tid)
 static FetchVerdict
 why_unseen(Relation rel, TupleTableSlot *slot)
 {
-	return table_tuple_satisfies_snapshot(rel, slot, GetLatestSnapshot()) ? FETCH_NOT_YET :
-		FETCH_ELSEWHERE;
+	Snapshot	latest = RegisterSnapshot(GetLatestSnapshot());
+	bool		seen = table_tuple_satisfies_snapshot(rel, slot, latest);
+
+	UnregisterSnapshot(latest);
+	return seen ? FETCH_NOT_YET : FETCH_ELSEWHERE;
 }
 
 FetchVerdict
