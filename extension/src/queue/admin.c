@@ -218,7 +218,10 @@ purge_count(Queue *queue)
 		queue->count[SLOT_CONDEMNED];
 
 	queue->unfinished = queue->unfinished_above + held - queue->held_above;
+	queue->counted_at = 0;
+	queue->own_from = 1;		/* who is still to publish, counts */
 	queue->counted = true;
+	queue->doubtful = queue->recounting;
 	queue->recounting = false;
 }
 

@@ -36,6 +36,7 @@ typedef struct Pass
 	int32		queue_id;
 	int64		finished_below;	/* nothing below is read */
 	TransactionId seen_xmax;	/* of the snapshot that reads the rows */
+	int64		lowest_due;		/* none of what read_due() found, or left for another time, has a lower id */
 	uint32		nsegments;
 	uint32		segment[MAX_SEGMENTS];
 } Pass;
@@ -653,7 +654,7 @@ open_pair(const Segment *segment, Relation *messages, Relation *events)
 
 /* Up to LOAD_CHUNK rows with after < due <= upto, after the first `skip` of each segment. */
 static int
-read_due(const Pass *pass, TimestampTz after, TimestampTz upto, int skip, Snapshot snapshot,
+read_due(Pass *pass, TimestampTz after, TimestampTz upto, int skip, Snapshot snapshot,
 		 Found **out, TimestampTz *last, bool *any)
 {
 	MessageHead *heads = palloc(LOAD_CHUNK * sizeof(MessageHead));
@@ -663,11 +664,14 @@ read_due(const Pass *pass, TimestampTz after, TimestampTz upto, int skip, Snapsh
 	int			most = 0;
 
 	*last = upto;
+	pass->lowest_due = ID_INFINITE;
 	for (uint32 i = 0; i < pass->nsegments; i++)
 	{
 		const Segment *segment = &segments[pass->segment[i]];
 		Relation	messages;
 		Relation	events;
+		int			before = n;
+		bool		full;
 		int			k;
 
 		if (!history_may_have(pass->segment[i], pass->finished_below - 1, ID_INFINITE) ||
@@ -678,7 +682,8 @@ read_due(const Pass *pass, TimestampTz after, TimestampTz upto, int skip, Snapsh
 		for (int j = 0; j < k; j++)
 			if (heads[j].id >= pass->finished_below)
 				found[n++] = (Found) {heads[j], pass->segment[i]};
-		if (k == LOAD_CHUNK)
+		full = k == LOAD_CHUNK;
+		if (full)
 			*last = Min(*last, heads[k - 1].deliver_at);
 		most = Max(most, k);
 
@@ -695,6 +700,11 @@ read_due(const Pass *pass, TimestampTz after, TimestampTz upto, int skip, Snapsh
 		if (k == LOAD_CHUNK)
 			*last = Min(*last, due[k - 1].deliver_at);
 		most = Max(most, k);
+		full |= k == LOAD_CHUNK;
+		if (full)
+			pass->lowest_due = Min(pass->lowest_due, segment->first_id);
+		for (int j = before; j < n; j++)
+			pass->lowest_due = Min(pass->lowest_due, found[j].head.id);
 		table_close(messages, NoLock);
 		table_close(events, NoLock);
 	}
@@ -737,7 +747,7 @@ read_due_range(Pass *pass, TimestampTz after, TimestampTz upto)
 
 /* Where to stop, so that one pass doesn't read everything at once. */
 static TimestampTz
-peek_due(const Pass *pass, TimestampTz after, TimestampTz upto)
+peek_due(Pass *pass, TimestampTz after, TimestampTz upto)
 {
 	Snapshot	snapshot = begin_read();
 	Found	   *found;
@@ -750,11 +760,11 @@ peek_due(const Pass *pass, TimestampTz after, TimestampTz upto)
 	return last;
 }
 
-/* Whether anything is due later than `after`. */
+/* Whether anything is due later than `after`; pass->lowest_due is for that. */
 static bool
-any_due(const Pass *pass, TimestampTz after)
+any_due(Pass *pass, TimestampTz after)
 {
-	Snapshot	snapshot = begin_read();
+	Snapshot	snapshot = begin_pass(pass);
 	Found	   *found;
 	TimestampTz last;
 	bool		any;
@@ -776,6 +786,7 @@ load_due(Pass *pass, TimestampTz now)
 	bool		same;
 	bool		enough;
 	bool		more_later;
+	int64		lowest_later;
 
 	if (from >= now + PARK_HORIZON / 2)
 		return false;
@@ -799,6 +810,7 @@ load_due(Pass *pass, TimestampTz now)
 		return is_current(pass);
 
 	more_later = any_due(pass, until);
+	lowest_later = pass->lowest_due;
 	enough = read_due_range(pass, from, cursor);
 
 	LWLockAcquire(queue_lock(pass->queue), LW_EXCLUSIVE);
@@ -808,8 +820,8 @@ load_due(Pass *pass, TimestampTz now)
 			queue->due_redo = Min(queue->due_redo, from + 1);
 		queue->due_loaded = queue->due_cursor = Min(cursor, queue->due_redo - 1);
 		queue->due_redo = PG_INT64_MAX;
-		if (!more_later && queue->due_loaded >= until)
-			queue->parked_id = queue->parked_again;
+		if (queue->due_loaded >= until)
+			queue->parked_id = Min(queue->parked_again, lowest_later);
 		queue->parked |= more_later || queue->due_loaded < until;
 		enough = enough && queue->due_loaded > from;
 	}

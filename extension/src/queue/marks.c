@@ -105,6 +105,7 @@ agree_on_depth(uint32 database, Queue *queue, int64 oldest_send)
 		return;
 	queue->unfinished = line_count(queue);
 	queue->counted_at = 0;
+	queue->own_from = 1;		/* who is still to publish, counts */
 	queue->counted = true;
 	queue->doubtful = queue->recounting = false;
 }

@@ -5,6 +5,8 @@
 # finished; a promoted standby whose memory is empty and believes itself to be loaded; verbs that
 # do something, or views that don't answer, on a standby.
 #
+# By synchronous_commit = on, and by remote_apply.
+#
 # G1, G3; pitfalls 10, 12; finding 18.
 
 use strict;
@@ -102,19 +104,28 @@ sub kill_all
 	return;
 }
 
-my $run = BatonLedger->new($primary);
-$run->start(2, 3);
-$run->wait_for_steps(1500);
-crash($primary);
-$run->wait_for_steps(1500);
-kill_all($primary);
-$standby->promote;
-$run->move_to($standby);
-$run->wait_for_steps(1500);
-crash($standby);
-$run->wait_for_steps(500);
-$run->stop_producers;
-$run->drain;
+# Two crashes, and one fail-over between them.
+sub fail_over
+{
+	my ($old, $new, $steps) = @_;
+	my $run = BatonLedger->new($old);
+
+	$run->start(2, 3);
+	$run->wait_for_steps($steps);
+	crash($old);
+	$run->wait_for_steps($steps);
+	kill_all($old);
+	$new->promote;
+	$run->move_to($new);
+	$run->wait_for_steps($steps);
+	crash($new);
+	$run->wait_for_steps(500);
+	$run->stop_producers;
+	$run->drain;
+	return $run;
+}
+
+my $run = fail_over($primary, $standby, 1500);
 
 # ---- what was unfinished, by a session that was there before the promotion ----
 
@@ -142,6 +153,22 @@ is(scalar(keys %again), 2901, 'everything unfinished is delivered after the prom
 like($stayer->error("select baton.complete('$receipt')"),
 	qr/^BT001: /, 'a receipt of the old primary is void');
 $run->check;
+check_memory($standby);
+unlike(PostgreSQL::Test::Utils::slurp_file($standby->logfile), qr/PANIC:|TRAP:| leak: /,
+	'no PANIC, no leaks');
+$standby->stop;
+
+# ---- commits that wait until the standby shows them ----
+
+$primary = new_node('applied', streaming => 1, conf => "synchronous_commit = remote_apply\n");
+$standby = new_standby($primary, 'applier', synchronous => 1);
+$primary->safe_psql('postgres', q{select baton.create_queue('seen'); select baton.send('seen', '1')});
+is($standby->safe_psql('postgres', q{select status from baton.message where queue = 'seen'}),
+	'pending', 'remote_apply: a message is on the standby when its commit returns');
+$primary->safe_psql('postgres', q{select baton.complete(receipt) from baton.receive('seen')});
+is($standby->safe_psql('postgres', q{select status from baton.message where queue = 'seen'}),
+	'completed', 'remote_apply: and so is what was done with it');
+fail_over($primary, $standby, 500)->check;
 check_memory($standby);
 unlike(PostgreSQL::Test::Utils::slurp_file($standby->logfile), qr/PANIC:|TRAP:| leak: /,
 	'no PANIC, no leaks');

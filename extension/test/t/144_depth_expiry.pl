@@ -21,13 +21,22 @@ my $agrees = q{
 	from baton.queue q, lateral (select count(*) as n from baton.message m where m.queue = q.name and m.status in ('pending', 'scheduled', 'running')
 		and (m.status = 'running' or m.expires_at is null or m.expires_at > clock_timestamp() + interval 'CLOCK')) m};
 
-# A doubtful number is counted again after a minute.
+# A doubtful number is counted again after a minute; what expires by that, a minute later.
 sub agrees
 {
-	$clock += 61;
-	set_clock($node, "$clock s");
-	my $sql = $agrees =~ s/CLOCK/$clock s/r;
-	return ok(wait_until($node, "select coalesce(($sql), '') from baton_test.wake()", '', timeout => 60), "depth agrees: $_[0]");
+	my ($name) = @_;
+	my $answer = '';
+
+	foreach (1 .. 6)
+	{
+		$clock += 61;
+		set_clock($node, "$clock s");
+		my $end = time() + 10;
+		my $sql = $agrees =~ s/CLOCK/$clock s/r;
+		do { $answer = query("select coalesce(($sql), '') from baton_test.wake()") } while ($answer ne '' && time() < $end);
+		last if $answer eq '';
+	}
+	return is($answer, '', "depth agrees: $name");
 }
 
 sub send_expiring
@@ -103,6 +112,8 @@ foreach my $round (1 .. 6)
 	$operation[rand @operation]->((qw(a b c))[rand 3]) foreach 1 .. 10;
 	$_->finish foreach @busy;
 	$_->quit foreach @busy;
+	# what expires in a consumer's hands is running until it is settled, whatever a count says
+	query('select count(*) from baton.release_batch(array(select receipt from receipts), strict => false); delete from receipts');
 	agrees("random operations, round $round") or last;
 	check_memory($node) or last;
 }
