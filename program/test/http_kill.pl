@@ -136,7 +136,7 @@ foreach my $n (1 .. KILLS)
 		my $victim = $node->safe_psql('postgres', q{select pid from pg_stat_activity where application_name = 'baton serve' order by random() limit 1});
 		push @restarts, time;
 		kill('KILL', $victim);
-		wait_until('PostgreSQL is back', sub { return !$node->psql('postgres', 'select 1 where not exists (select from pg_stat_activity where pid = ' . $victim . ')'); });
+		wait_until('PostgreSQL is back', sub { return eval { !$node->psql('postgres', 'select 1 where not exists (select from pg_stat_activity where pid = ' . $victim . ')') }; });
 	}
 	else
 	{

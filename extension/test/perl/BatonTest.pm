@@ -27,7 +27,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(new_node new_standby add_baton session
-  wait_until wait_for_end kill9 crash worker_pid
+  ask wait_until wait_for_end kill9 crash worker_pid
   hold hold_one release fail_at clear_points wait_held set_clock check_memory);
 
 # How long to look before looking again, in microseconds.
@@ -103,8 +103,20 @@ SQL
 	return;
 }
 
-# Asks until the answer is the one expected; how often is nobody's business.  A server
-# that is just restarting gives no answer, which is not the one expected.
+# The answer and, in list context, psql's complaints; undef where there is none, as from a server that is just restarting:
+# psql may be gone before it has been told the question.
+#	database => name
+sub ask
+{
+	my ($node, $sql, %opt) = @_;
+	my ($out, $err) = ('', '');
+	my $code = eval { $node->psql($opt{database} // 'postgres', $sql, stdout => \$out, stderr => \$err, on_error_die => 0) };
+	my $answer = defined $code && $code == 0 ? $out : undef;
+
+	return wantarray ? ($answer, $err) : $answer;
+}
+
+# Asks until the answer is the one expected; how often is nobody's business.  No answer is not the one expected.
 #	database => name, timeout => seconds
 sub wait_until
 {
@@ -115,17 +127,12 @@ sub wait_until
 	$expected //= 't';
 	while (1)
 	{
-		my $code = $node->psql(
-			$opt{database} // 'postgres', $sql,
-			stdout => \$out,
-			stderr => \$err,
-			on_error_die => 0);
-
-		return 1 if $code == 0 && $out eq $expected;
+		($out, $err) = ask($node, $sql, %opt);
+		return 1 if defined $out && $out eq $expected;
 		last if time() > $end;
 		usleep(LOOK_AGAIN);    # allowed: between two looks
 	}
-	diag("waited in vain for \"$expected\" from: $sql\nlast answer: $out\n$err");
+	diag("waited in vain for \"$expected\" from: $sql\nlast answer: " . ($out // 'none') . "\n$err");
 	return 0;
 }
 

@@ -21,15 +21,13 @@ use constant SERVER_KILLS => $ENV{BATON_TEST_KILLS} // 25;
 my $node = new_node('main', conf => "fsync = off\ncheckpoint_timeout = 1h\n");
 my $run = BatonLedger->new($node);
 
-# The ids of processes of a kind, '' while the server doesn't answer.
+# The ids of processes of a kind, none while the server doesn't answer.
 sub pids
 {
 	my ($where) = @_;
-	my ($out, $err) = ('', '');
+	my $pids = ask($node, "select pid from pg_stat_activity where pid <> pg_backend_pid() and $where");
 
-	$node->psql('postgres', "select pid from pg_stat_activity where pid <> pg_backend_pid() and $where",
-		stdout => \$out, stderr => \$err);
-	return grep { /^\d+$/ } split(/\n/, $out);
+	return split(/\n/, $pids // '');
 }
 
 sub one_of

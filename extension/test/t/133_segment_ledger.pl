@@ -25,11 +25,9 @@ my $run = BatonLedger->new($node, forgets => 1);
 sub pids
 {
 	my ($where) = @_;
-	my ($out, $err) = ('', '');
+	my $pids = ask($node, "select pid from pg_stat_activity where pid <> pg_backend_pid() and $where");
 
-	$node->psql('postgres', "select pid from pg_stat_activity where pid <> pg_backend_pid() and $where",
-		stdout => \$out, stderr => \$err);
-	return grep { /^\d+$/ } split(/\n/, $out);
+	return split(/\n/, $pids // '');
 }
 
 # SIGKILL to one of these; whether there was one.
