@@ -118,6 +118,21 @@ place_borrowed(uint32 slot, const Survivor *survivor, PendingMove *move)
 	return true;
 }
 
+/* One of the queue's own where it can't have another: of the message that would be handed out last. */
+static bool
+obtain_slot(uint32 queue, uint32 *slot)
+{
+	bool		got;
+
+	if (line_obtain(queue, 1, slot) > 0)
+		return true;
+	LWLockAcquire(queue_lock(queue), LW_EXCLUSIVE);
+	got = queues[queue].state == QUEUE_LIVE &&
+		  line_evict(&queues[queue], 1, BATON_PRIORITIES - 1, -1, slot) > 0;
+	LWLockRelease(queue_lock(queue));
+	return got;
+}
+
 /* It has none: a slot for the move.  Its place in the log is where the loader would read it. */
 static bool
 borrow_slot(uint32 database, uint32 segment, const Survivor *survivor, PendingMove *move)
@@ -128,7 +143,7 @@ borrow_slot(uint32 database, uint32 segment, const Survivor *survivor, PendingMo
 	bool		borrowed;
 	Slot	   *s;
 
-	if (queue == NONE || line_obtain(queue, 1, &slot) == 0)
+	if (queue == NONE || !obtain_slot(queue, &slot))
 		return false;
 	s = &slots[slot];
 	LWLockAcquire(queue_lock(queue), LW_EXCLUSIVE);

@@ -136,6 +136,8 @@ $earlier->stop;
 my $standby = new_standby($node, 'standby', conf => "archive_mode = off\n");
 my $reader = session($standby);
 
+ok( wait_until($node, q{with done as materialized (select baton.complete(receipt) from baton.receive('load', 10000))
+	select count(*) from done; select depth from baton.queue where name = 'load'}, "0\n0"), 'the load is over');
 query(q{select baton.create_queue('short', retention => '0'); select count(baton.send('short', to_jsonb(g))) from generate_series(1, 1000) g;
 	select count(baton.complete(receipt, payload)) from baton.receive('short', 1000)});
 $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
