@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
+#include "storage/procsignal.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
@@ -154,6 +155,9 @@ baton_test_point(const char *name, bool may_fail)
 			CHECK_FOR_INTERRUPTS();
 			return;
 		}
+		/* who is held mustn't hold up all others, such as DROP DATABASE */
+		if (may_fail && ProcSignalBarrierPending)
+			ProcessProcSignalBarrier();
 		/* a commit callback may not wait for a latch; this is for tests only */
 		pg_usleep(2000);			/* allowed: test builds only */
 	}

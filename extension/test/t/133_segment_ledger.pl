@@ -93,8 +93,8 @@ my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);
 unlike($log, qr/PANIC:/, 'no PANIC');
 unlike($log, qr/TRAP:|terminated by signal (6|11)/, 'nothing crashed but what was killed');
 unlike($log, qr/ leak: /, 'no leaks');
-cmp_ok($node->safe_psql('postgres', q{select count(*) from baton.segment where state = 'free'}), '>', 0,
-	'segments were emptied');
+$node->safe_psql('postgres', 'call baton.cleanup_queue()');
+ok(wait_until($node, q{select count(*) > 0 from baton.segment where state = 'free'}, 't'), 'segments are emptied');
 note($node->safe_psql('postgres', q{select string_agg(number || ' ' || state, ', ' order by number) from baton.segment}));
 check_memory($node);
 $node->stop;
