@@ -56,6 +56,7 @@ query(q{select baton.send('q', '3')}, 'two');
 quick('create database copy template one');
 has_keeper('one');
 has_keeper('copy');
+wait_until($node, q{select ready from baton.queue where name = 'q'}, '1', database => 'copy');	# it has been loaded
 is(take('copy'), '1', 'the copy has its messages');
 is(take('one'), '1', 'and so has the original');
 is(take('two'), "1\n3", 'and another one');
