@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "portability/instr_time.h"
 #include "utils/snapmgr.h"
 
 #include "log/census.h"
@@ -27,7 +28,7 @@
 
 #define TRIES 1000
 
-/* A number that is doubtful is counted again after this, or after so many times as long as it took. */
+/* A number that is doubtful is counted again after so many microseconds, or so many times as long as it took. */
 #define RECOUNT_AFTER (INT64CONST(60) * USECS_PER_SEC)
 #define RECOUNT_SHARE 20
 
@@ -160,10 +161,9 @@ add_segment(const LogSegment *segment, TimestampTz now, Snapshot snapshot, const
 }
 
 static void
-set_count(const Count *count, TimestampTz began, bool quiet)
+set_count(const Count *count, int64 took, bool quiet)
 {
 	Queue	   *queue = &queues[count->queue];
-	TimestampTz now = baton_now();
 
 	LWLockAcquire(queue_lock(count->queue), LW_EXCLUSIVE);
 	if (queue->generation == count->generation && !queue->counted &&
@@ -174,7 +174,7 @@ set_count(const Count *count, TimestampTz began, bool quiet)
 		queue->counted = true;
 		queue->recounting = false;
 		queue->doubtful |= !quiet;
-		queue->recount_at = now + Max(RECOUNT_AFTER, RECOUNT_SHARE * (now - began));
+		queue->recount_at = baton_now() + Max(RECOUNT_AFTER, RECOUNT_SHARE * took);
 	}
 	LWLockRelease(queue_lock(count->queue));
 }
@@ -189,6 +189,8 @@ depth_count(uint32 database)
 	TimestampTz now = baton_now();
 	int64		highest = 0;
 	int64		oldest_send;
+	instr_time	began;			/* a clock that nobody sets */
+	instr_time	took;
 	bool		settled = true;	/* those with ids to be counted have committed or rolled back */
 	int			n;
 	bool		quiet;
@@ -197,6 +199,7 @@ depth_count(uint32 database)
 
 	if (!depth_unknown(database))
 		return false;
+	INSTR_TIME_SET_CURRENT(began);
 	(void) next_ids(database, 1);	/* there is a first id of this life */
 	n = begin_count(database, now, counts);
 	oldest_send = sending_oldest(database);
@@ -223,8 +226,10 @@ depth_count(uint32 database)
 		add_segment(&segment, now, snapshot, ids, below, counts, n);
 	}
 	UnregisterSnapshot(snapshot);
+	INSTR_TIME_SET_CURRENT(took);
+	INSTR_TIME_SUBTRACT(took, began);
 	for (int i = 0; i < n; i++)
-		set_count(&counts[i], now, quiet);
+		set_count(&counts[i], (int64) INSTR_TIME_GET_MICROSEC(took), quiet);
 	pfree(counts);
 	return false;
 }
