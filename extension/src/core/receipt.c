@@ -69,20 +69,20 @@ to_text(const unsigned char *bytes, char *out)
 	}
 }
 
-/* The six bits that c stands for; -1: none. */
-static int
-digit_of(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == '-')
-		return 62;
-	return c == '_' ? 63 : -1;
-}
+/* One more than the six bits that a character stands for; 0: for none. */
+static const unsigned char digit_of[256] = {
+    ['A'] = 1, ['B'] = 2, ['C'] = 3, ['D'] = 4, ['E'] = 5, ['F'] = 6, ['G'] = 7,
+    ['H'] = 8, ['I'] = 9, ['J'] = 10, ['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14,
+    ['O'] = 15, ['P'] = 16, ['Q'] = 17, ['R'] = 18, ['S'] = 19, ['T'] = 20, ['U'] = 21,
+    ['V'] = 22, ['W'] = 23, ['X'] = 24, ['Y'] = 25, ['Z'] = 26,
+    ['a'] = 27, ['b'] = 28, ['c'] = 29, ['d'] = 30, ['e'] = 31, ['f'] = 32, ['g'] = 33,
+    ['h'] = 34, ['i'] = 35, ['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40,
+    ['o'] = 41, ['p'] = 42, ['q'] = 43, ['r'] = 44, ['s'] = 45, ['t'] = 46, ['u'] = 47,
+    ['v'] = 48, ['w'] = 49, ['x'] = 50, ['y'] = 51, ['z'] = 52,
+    ['0'] = 53, ['1'] = 54, ['2'] = 55, ['3'] = 56, ['4'] = 57, ['5'] = 58, ['6'] = 59,
+    ['7'] = 60, ['8'] = 61, ['9'] = 62,
+    ['-'] = 63, ['_'] = 64,
+};
 
 static bool
 from_text(const char *text, unsigned char *bytes)
@@ -93,11 +93,11 @@ from_text(const char *text, unsigned char *bytes)
 
 		for (int k = 0; k < 4; k++)
 		{
-			int digit = digit_of(text[i + k]);
+			uint32_t digit = digit_of[(unsigned char) text[i + k]];
 
-			if (digit < 0)
+			if (digit == 0)
 				return false;
-			group = group << 6 | (uint32_t) digit;
+			group = group << 6 | (digit - 1);
 		}
 		*bytes++ = (unsigned char) (group >> 16);
 		*bytes++ = (unsigned char) (group >> 8);
