@@ -25,6 +25,7 @@
 #include "memory/directory.h"
 #include "memory/line.h"
 #include "memory/memory.h"
+#include "memory/slots.h"
 #include "testing.h"
 
 PG_FUNCTION_INFO_V1(baton_test_hold);
@@ -436,7 +437,11 @@ baton_test_check_memory(PG_FUNCTION_ARGS)
 		if (queues[q].state == QUEUE_LIVE)
 			check_queue(q);
 	for (uint32 i = 0; i < shared->window; i++)
+	{
 		used += slots[i].state != SLOT_FREE;
+		if (slots[i].state != SLOT_FREE && i >= slots_end())
+			BROKEN("slot %u is in use, and not below %u", i, slots_end());
+	}
 	PG_RETURN_INT32((int32) used);
 }
 

@@ -252,7 +252,7 @@ baton__claims(PG_FUNCTION_ARGS)
 	rows_begin(fcinfo, NULL, &rows);
 	if (database == NONE)
 		return (Datum) 0;
-	for (uint32 i = 0; i < shared->window; i++)
+	for (uint32 i = 0, end = slots_end(); i < end; i++)
 	{
 		Slot		s;
 		Datum		values[8];

@@ -147,6 +147,7 @@ init_shared(Size size)
 	shared->suspect = NONE;
 
 	init_slots();
+	pg_atomic_init_u32(&shared->slots_end, 0);
 	for (uint32 i = 0; i < shared->queues; i++)
 	{
 		pg_atomic_init_u64(&queues[i].next_due, PG_INT64_MAX);

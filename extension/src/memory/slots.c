@@ -3,8 +3,9 @@
  *	  Free slots, and finding a message's slot by its id.
  *
  * Free slots are in several lists, a backend's own first, so that many backends don't
- * meet at one spinlock.  The hash chains slots by id; its buckets are guarded in
- * partitions.
+ * meet at one spinlock.  One goes back to the list it came from, on top: so the same few are
+ * used again and again where queues are short, which the processor's caches like, and
+ * slots_end() stays low.  The hash chains slots by id; its buckets are guarded in partitions.
  */
 #include "postgres.h"
 
@@ -32,6 +33,19 @@ take_from(FreeList *list, uint32 n, uint32 *out)
 	return taken;
 }
 
+/* Before any of them is in use, so that who looks at all that are doesn't miss one. */
+static void
+raise_end(const uint32 *taken, uint32 n)
+{
+	uint32		end = pg_atomic_read_u32(&shared->slots_end);
+	uint32		highest = 0;
+
+	for (uint32 i = 0; i < n; i++)
+		highest = Max(highest, taken[i] + 1);
+	while (end < highest && !pg_atomic_compare_exchange_u32(&shared->slots_end, &end, highest))
+		;
+}
+
 uint32
 slots_take(uint32 n, uint32 *out)
 {
@@ -40,14 +54,21 @@ slots_take(uint32 n, uint32 *out)
 
 	for (uint32 i = 0; i < FREE_LISTS && taken < n; i++)
 		taken += take_from(&shared->free[(first + i) % FREE_LISTS], n - taken, out + taken);
+	raise_end(out, taken);
 	return taken;
+}
+
+uint32
+slots_end(void)
+{
+	pg_memory_barrier();
+	return pg_atomic_read_u32(&shared->slots_end);
 }
 
 void
 slot_give_back(uint32 slot)
 {
-	uint32		mine = MyProc ? BatonMyProcNumber() : 0;
-	FreeList   *list = &shared->free[mine % FREE_LISTS];
+	FreeList   *list = &shared->free[slot % FREE_LISTS];
 
 	slots[slot].state = SLOT_FREE;
 	SpinLockAcquire(&list->mutex);

@@ -13,6 +13,12 @@
  */
 extern uint32 slots_take(uint32 n, uint32 *out);
 
+/*
+ * Slots from this one on are free, and have been since the server's start: who looks at all that are in use needn't
+ * look at the whole window, which is megabytes.  A full barrier; no lock.
+ */
+extern uint32 slots_end(void);
+
 /* Gives one back.  It must be in no list, heap or hash.  Spinlock only. */
 extern void slot_give_back(uint32 slot);
 

@@ -20,6 +20,7 @@
 #include "log/census.h"
 #include "memory/directory.h"
 #include "memory/line.h"
+#include "memory/slots.h"
 #include "queue/depth.h"
 #include "queue/ending.h"
 #include "queue/maintain.h"
@@ -263,7 +264,7 @@ next_in_memory(uint32 database, TimestampTz *next)
 {
 	for (uint32 q = 0; q < shared->queues; q++)
 		next[q] = PG_INT64_MAX;
-	for (uint32 i = 0; i < shared->window; i++)
+	for (uint32 i = 0, end = slots_end(); i < end; i++)
 	{
 		const Slot *s = &slots[i];
 		uint32		q = s->queue;

@@ -874,7 +874,7 @@ load_round(uint32 database)
 void
 load_recover(uint32 database)
 {
-	for (uint32 i = 0; i < shared->window; i++)
+	for (uint32 i = 0, end = slots_end(); i < end; i++)
 	{
 		uint32		queue = slots[i].queue;
 

@@ -27,6 +27,7 @@
 #include "memory/line.h"
 #include "memory/outcomes.h"
 #include "memory/slotlock.h"
+#include "memory/slots.h"
 #include "queue/compact.h"
 #include "queue/depth.h"
 #include "queue/ending.h"
@@ -160,7 +161,7 @@ sweep_over(uint32 database)
 	SlotLock	lock = SLOT_LOCK_INIT;
 	TimestampTz now = baton_now();
 
-	for (uint32 i = 0; i < shared->window; i++)
+	for (uint32 i = 0, end = slots_end(); i < end; i++)
 	{
 		Slot	   *s = &slots[i];
 
@@ -188,7 +189,7 @@ sweep_purged_if_needed(uint32 database)
 static bool
 memory_refers_to(uint32 database, uint32 segment)
 {
-	for (uint32 i = 0; i < shared->window; i++)
+	for (uint32 i = 0, end = slots_end(); i < end; i++)
 		if (slots[i].state != SLOT_FREE && slots[i].database == database &&
 			slots[i].segment == segment)
 			return true;

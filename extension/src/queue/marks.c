@@ -17,6 +17,7 @@
 #include "log/registry.h"
 #include "memory/directory.h"
 #include "memory/line.h"
+#include "memory/slots.h"
 #include "queue/marks.h"
 #include "queue/segments.h"
 
@@ -82,7 +83,7 @@ begin_look(uint32 database, int64 *lowest)
 static void
 look_at_slots(uint32 database, int64 *lowest)
 {
-	for (uint32 i = 0; i < shared->window; i++)
+	for (uint32 i = 0, end = slots_end(); i < end; i++)
 	{
 		const Slot *s = &slots[i];
 		uint32		queue = s->queue;

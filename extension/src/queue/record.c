@@ -20,6 +20,7 @@
 #include "memory/line.h"
 #include "memory/outcomes.h"
 #include "memory/slotlock.h"
+#include "memory/slots.h"
 #include "memory/tail.h"
 #include "queue/ending.h"
 #include "queue/record.h"
@@ -194,7 +195,7 @@ void
 record_recover(uint32 database)
 {
 	shared->databases[database].outcomes_lost = false;
-	for (uint32 i = 0; i < shared->window; i++)
+	for (uint32 i = 0, end = slots_end(); i < end; i++)
 	{
 		SlotLock	lock = SLOT_LOCK_INIT;
 		Slot	   *s = &slots[i];
@@ -227,7 +228,7 @@ end_hung_claims(uint32 database)
 	TimestampTz now = baton_now();
 	int64		ended = 0;
 
-	for (uint32 i = 0; i < shared->window; i++)
+	for (uint32 i = 0, end = slots_end(); i < end; i++)
 	{
 		Slot	   *s = &slots[i];
 
@@ -252,7 +253,7 @@ sweep_queue(uint32 queue, uint32 generation)
 {
 	SlotLock	lock = SLOT_LOCK_INIT;
 
-	for (uint32 i = 0; i < shared->window; i++)
+	for (uint32 i = 0, end = slots_end(); i < end; i++)
 	{
 		Slot	   *s = &slots[i];
 
