@@ -6,7 +6,7 @@
  * of which the WAL's own flushes, and so every commit, may have to wait for in the file system's journal.
  * An empty btree is a page, though, and one that is written through shared buffers and the WAL is as safe without: the
  * next checkpoint takes care of it.  All else is as TRUNCATE does it: new files, which count when the transaction
- * has committed.
+ * has committed; tables get one even when they are empty, as with it their freeze age begins anew.
  */
 #include "postgres.h"
 
@@ -46,14 +46,18 @@ write_metapage(Relation index)
 	UnlockReleaseBuffer(buffer);
 }
 
+/* One that never had an entry stays as it is; of six, that is usually four: those by time, and those of TOAST. */
 static void
 empty_index(Oid oid)
 {
 	Relation	index = relation_open(oid, AccessExclusiveLock);
 
 	CheckTableNotInUse(index, "TRUNCATE");
-	BatonSetNewStorage(index);
-	write_metapage(index);
+	if (RelationGetNumberOfBlocks(index) != BTREE_METAPAGE + 1)
+	{
+		BatonSetNewStorage(index);
+		write_metapage(index);
+	}
 	relation_close(index, NoLock);
 }
 

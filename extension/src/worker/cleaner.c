@@ -2,7 +2,8 @@
  * worker/cleaner.c
  *	  The keeper's helper for what takes long: counting segments, emptying them, compaction.
  *
- * Started when there is something to do, and gone when it is done, so that the keeper can go on loading.
+ * Started when there is something to do, so that the keeper can go on loading, and gone when there has been nothing more for
+ * a few seconds: where segments are small and follow each other quickly, starting a process costs more than what it does.
  */
 #include "postgres.h"
 
@@ -24,6 +25,10 @@
 #include "queue/resolve.h"
 #include "queue/xact.h"
 #include "worker/worker.h"
+
+/* How often it looks for more to do, and how often in vain before it goes. */
+#define LOOK_EVERY_MS 1000L
+#define LOOKS_IN_VAIN 5
 
 static uint32 my_database = NONE;
 
@@ -140,6 +145,20 @@ freeze_one(uint32 database)
 }
 
 bool
+cleaner_wanted(uint32 database)
+{
+	bool		wanted;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	wanted = baton_database_if_any() == database &&
+			 (cleanup_needed(database) || freeze_wanted(database) != NONE);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return wanted;
+}
+
+bool
 cleaner_start(uint32 database)
 {
 	BackgroundWorker worker = {0};
@@ -189,6 +208,34 @@ take_place(void)
 	return my_database != NONE;
 }
 
+static void
+serve(void)
+{
+	for (int in_vain = 0; in_vain < LOOKS_IN_VAIN && !database_held(MyDatabaseId);)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		if (cleaner_wanted(my_database))
+		{
+			in_vain = 0;
+			pgstat_report_activity(STATE_RUNNING, "baton cleanup");
+			cleaner_run(my_database, 0);
+			freeze_one(my_database);
+		}
+		else
+			in_vain++;
+		pgstat_report_activity(STATE_IDLE, NULL);
+		(void) pgstat_report_stat(false);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_EVERY_MS,
+						 BatonWaitEvent("BatonCleaner"));
+		ResetLatch(MyLatch);
+	}
+}
+
 void
 baton_cleaner_main(Datum arg)
 {
@@ -200,10 +247,6 @@ baton_cleaner_main(Datum arg)
 	worker_settings();
 	xact_session();
 	if (take_place())
-	{
-		pgstat_report_activity(STATE_RUNNING, "baton cleanup");
-		cleaner_run(my_database, 0);
-		freeze_one(my_database);
-	}
+		serve();
 	proc_exit(0);
 }

@@ -130,16 +130,9 @@ duty_marks(uint32 database)
 static bool
 duty_clean(uint32 database)
 {
-	bool		needed;
-
-	if (shared->databases[database].cleaner_pid != 0)
+	if (shared->databases[database].cleaner_pid != 0)	/* it looks for itself */
 		return false;
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	needed = cleanup_needed(database) || freeze_wanted(database) != NONE;
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	if (needed && !cleaner_start(database))
+	if (cleaner_wanted(database) && !cleaner_start(database))
 		return cleaner_run(database, 1);
 	return false;
 }

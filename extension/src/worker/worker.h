@@ -31,6 +31,9 @@ extern void utility_define(void);
  * The process is connected to it.  Returns true if it left because of span. */
 extern bool keeper_serve(int64 span);
 
+/* Whether there is something for it to do.  In a process of that database, outside a transaction. */
+extern bool cleaner_wanted(uint32 database);
+
 /* Starts the worker that cleans up this database; false: there is no room for one. */
 extern bool cleaner_start(uint32 database);
 
