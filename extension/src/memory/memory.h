@@ -286,8 +286,8 @@ typedef struct Segment
 	uint64		counted_finished;	/* `finished` when it was last counted */
 	uint32		counts;			/* how often it has been counted: see log/registry.h */
 	uint32		recounted;		/* Database.recount when it was */
-	TimestampTz not_before;		/* when cleanup looks at it again; written by who is at it and has the lock
-								 * of maintenance */
+	TimestampTz not_before;		/* when cleanup looks at it again: a hint, written by whoever is at it with the lock
+								 * of maintenance, and without it after an error */
 	uint32		failures;		/* times in a row that cleanup of it raised an error; as not_before */
 	TimestampTz frozen_at;		/* when it was last frozen, or that was tried; only the cleaner */
 	pg_atomic_uint64 sent;		/* messages of it published since it is used; unlocked */
