@@ -396,7 +396,8 @@ typedef struct BatonShared
 	bool		quarantine;		/* fixed at start */
 
 	FreeList	free[FREE_LISTS];
-	pg_atomic_uint32 slots_end;	/* slots from here on have not been in use since the start; slots_take raises it */
+	pg_atomic_uint32 slots_end;	/* slots from here on have not been in use since the start; slots_take raises
+								 * it, unlocked */
 	uint32		free_keys;		/* key lock */
 	uint32		free_outcomes;	/* outcome lock */
 	Database	databases[MAX_DATABASES];

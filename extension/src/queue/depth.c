@@ -214,6 +214,7 @@ depth_count(uint32 database)
 	if (n == 0 || !settled)
 		return false;			/* again when they have */
 	snapshot = snapshot_in_quiet(counts, n, &quiet);
+	BATON_POINT("depth-counting");
 	nsegments = segment_list(database, all, MAX_SEGMENTS);
 	for (uint32 i = 0; i < nsegments; i++)
 	{

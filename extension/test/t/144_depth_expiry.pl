@@ -2,7 +2,8 @@
 #
 # Would catch: messages that count for as long as they are in the log, though they have expired; that count though they have
 # expired in memory, as nobody receives; that are taken off twice, since they were read from the log more than once; a count of
-# a restarted server that stays wrong by what was just being settled.
+# a restarted server that stays wrong by what was just being settled; a queue that isn't counted again for a day, as the clock was set
+# while it was.
 
 use strict;
 use warnings FATAL => 'all';
@@ -69,6 +70,20 @@ foreach (1 .. 6)
 }
 agrees('expired, and read more than once');
 check_memory($node);
+
+# ---- the clock is set while a queue is counted
+
+hold($node, 'depth-counting');
+send_expiring('log', 2000, '1 s');
+$clock += 61;
+set_clock($node, "$clock s");
+wait_held($node, 'depth-counting');
+$clock += 3600;
+set_clock($node, "$clock s");
+release($node, 'depth-counting');
+agrees('the clock was set');
+send_expiring('log', 2000, '1 s');
+agrees('and it is counted again soon afterwards');
 
 # ---- counted under load, and what is random
 

@@ -33,6 +33,9 @@ sub use_and_empty
 	wait_for_state($node, $number, 'free');
 	is(query($node, "select pg_relation_size(oid) + pg_relation_size(reltoastrelid) from pg_class where oid = 'baton.message_log_$number'::regclass"),
 		0, 'nothing is left of it');
+	is(query($node, "select max(pg_relation_size(indexrelid)) / 8192 from pg_index join pg_class c on c.oid = indexrelid and c.relam = (select oid from pg_am where amname = 'btree')
+		where indrelid in (select unnest(array[oid, reltoastrelid]) from pg_class where relname in ('message_log_$number', 'event_log_$number'))"),
+		1, 'nor in a btree');
 	return;
 }
 
