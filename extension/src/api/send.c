@@ -47,6 +47,7 @@ check_priority(int32 priority)
 static void
 apply_options(MessageRow *row, const SendOptions *options, TimestampTz now)
 {
+	row->sent_at = now;			/* what the times of the others count from */
 	if (options->delay && options->deliver_at)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("give either delay or deliver_at, not both")));

@@ -66,7 +66,6 @@ queue_send(const char *name, MessageRow *rows, int n)
 {
 	QueueRef	ref = resolve_queue(name);
 	uint32		database = baton_database();
-	TimestampTz now = baton_now();
 	ItemPointerData tids[APPEND_RUN];
 	uint32		segment;
 	Relation	rel;
@@ -90,7 +89,6 @@ queue_send(const char *name, MessageRow *rows, int n)
 		{
 			rows[i].id = id++;
 			rows[i].queue_id = ref.id;
-			rows[i].sent_at = now;
 		}
 		log_append_messages(rel, rows + done, run, tids);
 		for (int i = 0; i < run; i++)

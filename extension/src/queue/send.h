@@ -12,8 +12,8 @@
 #include "queue/xact.h"
 
 /*
- * Appends n messages to a queue in the caller's transaction.  Each row has its options and
- * payload set; id, queue_id and sent_at are filled in here.  Checks: read-only transaction 25006, payload over
+ * Appends n messages to a queue in the caller's transaction.  Each row has its options,
+ * payload and sent_at set; id and queue_id are filled in here.  Checks: read-only transaction 25006, payload over
  * baton.max_message_size 54000.
  */
 extern void queue_send(const char *name, MessageRow *rows, int n);

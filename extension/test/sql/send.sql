@@ -114,3 +114,11 @@ select baton.complete(receipt) from baton.held();
 
 select baton.drop_queue('q');
 select baton_test.wait_until('baton_test.check_memory() = 0');
+
+-- Times count from when the message was sent, to the microsecond.
+select baton.create_queue('later');
+select count(baton.send('later', '1', delay => '1 h', expires_in => '1 h')) from generate_series(1, 1000);
+select count(*), count(*) filter (where deliver_at is distinct from sent_at + interval '1 h'),
+	count(*) filter (where expires_at is distinct from sent_at + interval '2 h')
+	from baton.message_log m join baton.queue_definition q on q.id = m.queue_id where q.name = 'later';
+select baton.drop_queue('later');

@@ -84,7 +84,9 @@ query('drop extension baton cascade');
 ok(wait_until($node, q{select count(*) from pg_stat_activity where backend_type = 'baton keeper'}, '0'),
 	'no keeper without the extension');
 is(query(q{select count(*) from pg_class where relname ~ '^(message|event)_log'}), '0', 'no tables either');
-query(q{create extension baton; select baton.create_queue('q'); select baton.send('q', '5')});
+query(q{create extension baton});
+ok(wait_until($node, q{select baton.create_queue('q')::text}, ''), 'what the old one had in memory is taken back');
+query(q{select baton.send('q', '5')});
 is(query(take()), '5|', 'made again');
 
 # Settings of the database don't change what a keeper does.
