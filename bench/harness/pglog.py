@@ -1,8 +1,7 @@
-"""What pgbench writes with -l: each transaction, or sums by the second."""
+"""What pgbench writes with -l: each transaction."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from .cluster import Cluster
@@ -10,10 +9,6 @@ from .cluster import Cluster
 
 def every_transaction(name: str) -> list[object]:
     return ["-l", "--log-prefix", name]
-
-
-def by_the_second(name: str) -> list[object]:
-    return [*every_transaction(name), "--aggregate-interval", 1]
 
 
 def lines(cluster: Cluster, name: str) -> Iterator[list[str]]:
@@ -31,13 +26,3 @@ def latencies(cluster: Cluster, name: str, skip: float) -> list[float]:
              for words in lines(cluster, name) if words[2].isdigit()]
     first = min((at for at, _ in ended), default=0.0)
     return [milliseconds for at, milliseconds in ended if at >= first + skip]
-
-
-def counts(cluster: Cluster, name: str) -> list[int]:
-    """Transactions in each second, without the first and the last, which aren't whole."""
-    seconds: Counter[int] = Counter()
-    for words in lines(cluster, name):
-        seconds[int(words[0])] += int(words[1])
-    if not seconds:
-        return []
-    return [seconds[second] for second in range(min(seconds) + 1, max(seconds))]

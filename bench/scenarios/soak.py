@@ -2,27 +2,32 @@
 
 Eight clients in a closed loop send and consume on two queues of different retention, with
 delays, keys, priorities and failures. Their rate is the capacity, tenth by tenth of the time.
-Disk, memory and catalog are looked at sixty times. There is a checkpoint every tenth.
+A machine's own speed changes in ten minutes, so that every few seconds they make way for bare
+INSERTs into another database, and the capacity is also told as a share of those.
+Disk, memory and catalog are looked at after each such turn. There is a checkpoint every tenth.
 """
 
 from __future__ import annotations
 
 import math
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness import cpu, memory, pgbench, pglog, stats
+from harness import cpu, memory, pgbench, stats
 from harness.cluster import Session
 from harness.load import Load
 from harness.run import Run, Target
 from harness.rounds import show_same
-from systems import baton
+from systems import baton, bare
 
 DATABASE = "bench_soak"
-LOOKS = 60
+REFERENCE_DATABASE = "bench_soak_insert"
 TENTHS = 10
-WARM_UP = 0.05  # of the time, before the clock starts
+TURN = 10.0  # seconds of mixed work and of bare INSERTs, one after the other
+REFERENCE_SHARE = 0.2  # of a turn
+WARM_UP = 0.15  # of the time, before it counts: the ring fills, compaction begins
 SEGMENT_SIZE = "1MB"
 CAPACITY_TARGET = 0.95
 FLAT, SLACK = 1.05, 65536  # last quarter beside the second; and so many bytes for a page or two
@@ -99,30 +104,68 @@ def look(session: Session, at: float, rotations: int) -> Look:
     return Look(at, *row, rotations, *(memory.own(pid) if pid else 0 for pid in pids))
 
 
-def watch(run: Run, seconds: float) -> list[Look]:
-    looks: list[Look] = []
-    opened: set[str] = set()
-    began = time.monotonic()
-    session = run.cluster.session(DATABASE)
-    try:
-        for number in range(1, LOOKS + 1):
-            while (at := time.monotonic() - began) < seconds * number / LOOKS:
-                opened.update(session.run(baton.OPEN_SEGMENT))
-                time.sleep(0.2)
-            looks.append(look(session, at, len(opened) - 1))
-            run.recorder.write("look", scenario="soak", look=looks[-1])
-            if number % (LOOKS // TENTHS) == 0:
-                run.say(f"soak: {looks[-1]}")
-    finally:
-        session.close()
-    return looks
+@dataclass(frozen=True)
+class Turn:
+    """Transactions a second."""
+    mixed: float
+    reference: float
+
+    @property
+    def share(self) -> float:
+        return self.mixed / self.reference if self.reference else math.nan
 
 
-def tenths(counts: Sequence[int]) -> list[float]:
-    """Mean transactions a second in each tenth."""
-    size = len(counts) / TENTHS
-    return [sum(part) / len(part) if part else math.nan for part in (
-        counts[round(size * number):round(size * (number + 1))] for number in range(TENTHS))]
+class Soak:
+    """Takes turns, and looks."""
+
+    def __init__(self, run: Run, session: Session):
+        self.run = run
+        self.session = session
+        self.opened: set[str] = set()
+        self.turns: list[Turn] = []
+        self.looks: list[Look] = []
+
+    def load(self, load: Load, database: str, seconds: float) -> float:
+        process = pgbench.start(self.run.cluster, load, database, seconds)
+        while True:
+            try:
+                process.wait(0.2)
+                break
+            except subprocess.TimeoutExpired:
+                self.opened.update(self.session.run(baton.OPEN_SEGMENT))
+        outcome = pgbench.finish(process, seconds)
+        if outcome.error:
+            self.run.note(f"soak: a client failed: {outcome.error}")
+        return outcome.rate
+
+    def turn(self, seconds: float, at: float) -> None:
+        reference = max(1, round(seconds * REFERENCE_SHARE))
+        mixed = self.load(MIXED, DATABASE, max(1, seconds - reference))
+        self.looks.append(look(self.session, at + seconds, max(0, len(self.opened) - 1)))
+        self.turns.append(Turn(mixed, self.load(bare.ONE, REFERENCE_DATABASE, reference)))
+        self.run.recorder.write("look", scenario="soak", look=self.looks[-1], turn=self.turns[-1])
+
+    def go(self, seconds: float) -> None:
+        each_tenth = max(1, round(seconds / TENTHS / TURN))
+        length = seconds / TENTHS / each_tenth
+        for number in range(TENTHS * each_tenth):
+            self.turn(length, number * length)
+            if (number + 1) % each_tenth == 0:
+                self.run.say(f"soak: {self.turns[-1]}, {self.looks[-1]}")
+
+
+@dataclass(frozen=True)
+class Tenth:
+    mixed: float
+    share: float
+
+
+def tenths(turns: Sequence[Turn]) -> list[Tenth]:
+    """Medians of each tenth."""
+    size = len(turns) // TENTHS
+    parts = [turns[size * number:size * (number + 1)] for number in range(TENTHS)]
+    return [Tenth(stats.quantile([each.mixed for each in part], 0.5),
+                  stats.quantile([each.share for each in part], 0.5)) for part in parts]
 
 
 @dataclass(frozen=True)
@@ -157,11 +200,14 @@ def quarter(looks: Sequence[Look], flat: Flat, number: int) -> float:
     return stats.quantile([value for value in values if not math.isnan(value)], 0.5)
 
 
-def aim(run: Run, rates: Sequence[float], looks: Sequence[Look]) -> None:
-    neighbours = stats.summarize([rates[i + 1] / rates[i] for i in range(1, TENTHS - 1)])
-    ratio = rates[-1] / rates[0]
-    run.aim(Target("soak", "capacity in the last tenth / in the first", f"≥ {CAPACITY_TARGET:g}",
-                   f"{ratio:.3f} ({rates[-1]:.0f} / {rates[0]:.0f} a second)",
+def aim(run: Run, parts: Sequence[Tenth], looks: Sequence[Look]) -> None:
+    shares = [each.share for each in parts]
+    neighbours = stats.summarize([shares[i + 1] / shares[i] for i in range(1, TENTHS - 1)])
+    ratio = shares[-1] / shares[0]
+    run.aim(Target("soak", "capacity in the last tenth / in the first, as a share of bare INSERTs",
+                   f"≥ {CAPACITY_TARGET:g}",
+                   f"{ratio:.3f} ({shares[-1]:.3f} / {shares[0]:.3f}; in transactions a second "
+                   f"{parts[-1].mixed:.0f} / {parts[0].mixed:.0f})",
                    f"{show_same(neighbours)}, each tenth to the one before",
                    stats.at_least(ratio, CAPACITY_TARGET, neighbours.spread)))
     for flat in FLATS:
@@ -179,42 +225,38 @@ def show(value: float, flat: Flat) -> str:
     return "-" if math.isnan(value) else f"{value / flat.unit:.{flat.digits}f}"
 
 
-def section(run: Run, rates: Sequence[float], looks: Sequence[Look]) -> str:
+def section(run: Run, parts: Sequence[Tenth], looks: Sequence[Look]) -> str:
+    def row(name: str, cells: Sequence[str]) -> str:
+        return f"| {name} | {' | '.join(cells)} |"
+
     lines = ["## soak", "", f"{run.options.soak_seconds:g} s, segments of {SEGMENT_SIZE}, at least "
              f"{looks[-1].rotations} rotations.", "",
-             f"| tenth | {' | '.join(str(n + 1) for n in range(TENTHS))} |",
-             "|---|" + "---:|" * TENTHS,
-             f"| transactions/s | {' | '.join(f'{rate:.0f}' for rate in rates)} |", "",
+             row("tenth", [str(number + 1) for number in range(TENTHS)]), "|---|" + "---:|" * TENTHS,
+             row("transactions/s", [f"{each.mixed:.0f}" for each in parts]),
+             row("as a share of bare INSERTs/s", [f"{each.share:.3f}" for each in parts]), "",
              "| median of a quarter | 1st | 2nd | 3rd | 4th |", "|---|---:|---:|---:|---:|"]
-    for flat in FLATS:
-        cells = [show(quarter(looks, flat, number), flat) for number in range(4)]
-        lines.append(f"| {flat.name} | {' | '.join(cells)} |")
+    lines += [row(flat.name, [show(quarter(looks, flat, number), flat) for number in range(4)])
+              for flat in FLATS]
     return "\n".join(lines) + "\n"
 
 
-def soak(run: Run) -> tuple[list[float], list[Look]]:
-    seconds = run.options.soak_seconds
-    warm_up = max(1, round(seconds * WARM_UP))
-    run.cluster.sql(setup(seconds), DATABASE)
-    process = pgbench.start(run.cluster, MIXED, DATABASE, seconds + warm_up,
-                            more=pglog.by_the_second("soak"))
-    time.sleep(warm_up)
-    looks = watch(run, seconds)
-    outcome = pgbench.finish(process, seconds + warm_up)
-    if outcome.error:
-        run.note(f"soak: a client failed: {outcome.error}")
-    counts = pglog.counts(run.cluster, "soak")[warm_up:]
-    run.recorder.write("soak", transactions_each_second=counts, error=outcome.error)
-    return tenths(counts), looks
-
-
 def run(run: Run) -> None:
-    run.need_disk(10 + run.options.soak_seconds / 60)
-    every = max(30, round(run.options.soak_seconds / TENTHS))
+    seconds = run.options.soak_seconds
+    run.need_disk(10 + seconds / 60)
+    every = max(30, round(seconds / TENTHS))
     with (run.cluster.altered({"baton.segment_size": SEGMENT_SIZE,
                                "checkpoint_timeout": f"{every}s"}),
+          run.database(REFERENCE_DATABASE, [bare.SYSTEM]),
           run.database(DATABASE, [baton.SYSTEM])):
-        cpu.wait_quiet(run.cluster.postmaster(), 10)
-        rates, looks = soak(run)
-    run.sections.append(section(run, rates, looks))
-    aim(run, rates, looks)
+        run.cluster.sql(setup(seconds), DATABASE)
+        session = run.cluster.session(DATABASE)
+        try:
+            cpu.wait_quiet(run.cluster.postmaster(), 10)
+            soak = Soak(run, session)
+            soak.load(MIXED, DATABASE, seconds * WARM_UP)
+            soak.go(seconds)
+        finally:
+            session.close()
+    parts = tenths(soak.turns)
+    run.sections.append(section(run, parts, soak.looks))
+    aim(run, parts, soak.looks)

@@ -47,8 +47,10 @@
 #define MAX_SEGMENTS 4096
 #define HASH_PARTITIONS 16
 
-/* What is due later than this from now on is left in the log, microseconds. */
+/* What is due later than this from now on is left in the log, microseconds; the short one where there is too much of it:
+ * see park_after. */
 #define PARK_HORIZON (INT64CONST(60) * USECS_PER_SEC)
+#define PARK_HORIZON_SHORT (INT64CONST(5) * USECS_PER_SEC)
 
 #define FREE_LISTS 8
 #define ID_INFINITE PG_INT64_MAX

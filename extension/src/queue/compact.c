@@ -346,7 +346,7 @@ place(const PendingMove *move, TimestampTz now, Wakes *wakes)
 			s->ready_at = Max(move->due, s->sent_at);
 		line_ready(move->slot);
 	}
-	else if (in_log && (move->due > now + PARK_HORIZON || delayed_full(queue)))
+	else if (in_log && move->due > park_after(queue, now))
 	{
 		due_leave(queue, s->id, move->due);
 		line_free(move->slot);

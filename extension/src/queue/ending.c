@@ -25,10 +25,14 @@ retry_delay(const Queue *queue, int tries)
 						 BatonRandom64());
 }
 
-bool
-delayed_full(const Queue *queue)
+TimestampTz
+park_after(const Queue *queue, TimestampTz now)
 {
-	return queue->count[SLOT_DELAYED] >= shared->window / 4;
+	uint32		delayed = queue->count[SLOT_DELAYED];
+
+	if (delayed < shared->window / 4)
+		return now + PARK_HORIZON;
+	return delayed < shared->window / 8 * 3 ? now + PARK_HORIZON_SHORT : now;
 }
 
 bool
@@ -131,8 +135,7 @@ slot_return(uint32 slot, TimestampTz due, bool in_log, TimestampTz now, Wakes *w
 		line_ready(slot);
 		waiters_wake(s->queue, 1, wakes);
 	}
-	else if (in_log && !(s->flags & SLOT_HOLDS_KEY) &&
-			 (due > now + PARK_HORIZON || delayed_full(queue)))
+	else if (in_log && !(s->flags & SLOT_HOLDS_KEY) && due > park_after(queue, now))
 	{
 		due_leave(queue, s->id, due);
 		line_free(slot);

@@ -71,8 +71,11 @@ extern void expiry_note(Queue *queue, TimestampTz expires_at);
 /* Frees the slot of a message that is_over() and in no place.  Others may be ready by that, if it has a key. */
 extern void free_over(uint32 slot);
 
-/* Whether the queue has as many delayed messages in memory as it may. */
-extern bool delayed_full(const Queue *queue);
+/*
+ * What is due later is parked: that of the next minute is in memory, or of the next few seconds if there is so much of
+ * it that this leaves no room.  At the worst now, which means that the loader comes for it when it is due.
+ */
+extern TimestampTz park_after(const Queue *queue, TimestampTz now);
 
 /* Moves on what is due: delayed ones to their lanes, claims whose lease is over.  At
  * most n of them.  Returns whether there is more. */

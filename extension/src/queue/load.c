@@ -37,6 +37,7 @@ typedef struct Pass
 	int64		finished_below;	/* nothing below is read */
 	TransactionId seen_xmax;	/* of the snapshot that reads the rows */
 	int64		lowest_due;		/* none of what read_due() found, or left for another time, has a lower id */
+	int			likely_priority;	/* of a message of which only the id is known */
 	uint32		nsegments;
 	uint32		segment[MAX_SEGMENTS];
 } Pass;
@@ -232,7 +233,7 @@ place(uint32 slot, const Found *found, const EventRow *event, TimestampTz now, W
 		line_ready(slot);
 		return true;
 	}
-	if (!(s->flags & SLOT_HOLDS_KEY) && (due > now + PARK_HORIZON || delayed_full(queue)))
+	if (!(s->flags & SLOT_HOLDS_KEY) && due > park_after(queue, now))
 	{
 		due_leave(queue, s->id, due);
 		line_free(slot);
@@ -652,14 +653,34 @@ open_pair(const Segment *segment, Relation *messages, Relation *events)
 	return *events != NULL;
 }
 
-/* Up to LOAD_CHUNK rows with after < due <= upto, after the first `skip` of each segment. */
+/* A message by its id.  The index has the priority before it, so that each is tried, the one found last before others. */
+static bool
+find_message(Relation rel, Pass *pass, int64 id, Snapshot snapshot, MessageHead *head)
+{
+	for (int i = 0; i < BATON_PRIORITIES; i++)
+	{
+		int			priority = (pass->likely_priority + i) % BATON_PRIORITIES;
+
+		if (log_scan_lane(rel, pass->queue_id, priority, id - 1, id, 1, snapshot, head) == 1)
+		{
+			pass->likely_priority = priority;
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Up to LOAD_CHUNK rows of each segment with after < due <= upto, after the first `skip`.  out is NULL: only *last (all
+ * up to then was read), *any (a row was there at all) and pass->lowest_due are asked for.
+ */
 static int
 read_due(Pass *pass, TimestampTz after, TimestampTz upto, int skip, Snapshot snapshot,
 		 Found **out, TimestampTz *last, bool *any)
 {
 	MessageHead *heads = palloc(LOAD_CHUNK * sizeof(MessageHead));
 	DueEvent   *due = palloc(LOAD_CHUNK * sizeof(DueEvent));
-	Found	   *found = palloc(2 * LOAD_CHUNK * pass->nsegments * sizeof(Found));
+	Found	   *found = out ? palloc(2 * LOAD_CHUNK * pass->nsegments * sizeof(Found)) : NULL;
 	int			n = 0;			/* may stay 0 though rows were read, all of them finished */
 	int			most = 0;
 
@@ -670,7 +691,6 @@ read_due(Pass *pass, TimestampTz after, TimestampTz upto, int skip, Snapshot sna
 		const Segment *segment = &segments[pass->segment[i]];
 		Relation	messages;
 		Relation	events;
-		int			before = n;
 		bool		full;
 		int			k;
 
@@ -681,7 +701,11 @@ read_due(Pass *pass, TimestampTz after, TimestampTz upto, int skip, Snapshot sna
 								  snapshot, heads);
 		for (int j = 0; j < k; j++)
 			if (heads[j].id >= pass->finished_below)
-				found[n++] = (Found) {heads[j], pass->segment[i]};
+			{
+				pass->lowest_due = Min(pass->lowest_due, heads[j].id);
+				if (found)
+					found[n++] = (Found) {heads[j], pass->segment[i]};
+			}
 		full = k == LOAD_CHUNK;
 		if (full)
 			*last = Min(*last, heads[k - 1].deliver_at);
@@ -690,27 +714,25 @@ read_due(Pass *pass, TimestampTz after, TimestampTz upto, int skip, Snapshot sna
 		k = log_scan_due_events(events, pass->queue_id, after, upto, skip, LOAD_CHUNK, snapshot,
 								due);
 		for (int j = 0; j < k; j++)
-			for (int p = BATON_PRIORITIES; p-- > 0 && due[j].message_id >= pass->finished_below;)
-				if (log_scan_lane(messages, pass->queue_id, p, due[j].message_id - 1,
-								  due[j].message_id, 1, snapshot, heads) == 1)
-				{
+			if (due[j].message_id >= pass->finished_below)
+			{
+				pass->lowest_due = Min(pass->lowest_due, due[j].message_id);
+				if (found && find_message(messages, pass, due[j].message_id, snapshot, heads))
 					found[n++] = (Found) {heads[0], pass->segment[i]};
-					break;
-				}
+			}
 		if (k == LOAD_CHUNK)
 			*last = Min(*last, due[k - 1].deliver_at);
 		most = Max(most, k);
 		full |= k == LOAD_CHUNK;
 		if (full)
 			pass->lowest_due = Min(pass->lowest_due, segment->first_id);
-		for (int j = before; j < n; j++)
-			pass->lowest_due = Min(pass->lowest_due, found[j].head.id);
 		table_close(messages, NoLock);
 		table_close(events, NoLock);
 	}
 	pfree(heads);
 	pfree(due);
-	*out = found;
+	if (out)
+		*out = found;
 	*any = most > 0;
 	return n;
 }
@@ -750,12 +772,10 @@ static TimestampTz
 peek_due(Pass *pass, TimestampTz after, TimestampTz upto)
 {
 	Snapshot	snapshot = begin_read();
-	Found	   *found;
 	TimestampTz last;
 	bool		any;
 
-	read_due(pass, after, upto, 0, snapshot, &found, &last, &any);
-	pfree(found);
+	read_due(pass, after, upto, 0, snapshot, NULL, &last, &any);
 	end_read(snapshot);
 	return last;
 }
@@ -765,12 +785,10 @@ static bool
 any_due(Pass *pass, TimestampTz after)
 {
 	Snapshot	snapshot = begin_pass(pass);
-	Found	   *found;
 	TimestampTz last;
 	bool		any;
 
-	read_due(pass, after, PG_INT64_MAX, 0, snapshot, &found, &last, &any);
-	pfree(found);
+	read_due(pass, after, PG_INT64_MAX, 0, snapshot, NULL, &last, &any);
 	end_read(snapshot);
 	return any;
 }
@@ -781,18 +799,14 @@ load_due(Pass *pass, TimestampTz now)
 {
 	Queue	   *queue = &queues[pass->queue];
 	TimestampTz from = queue->due_loaded;
-	TimestampTz until = now + PARK_HORIZON;
+	TimestampTz until = park_after(queue, now);
 	TimestampTz cursor;
 	bool		same;
 	bool		enough;
 	bool		more_later;
 	int64		lowest_later;
 
-	if (from >= now + PARK_HORIZON / 2)
-		return false;
-	if (delayed_full(queue))
-		until = now;			/* what is due must come all the same */
-	if (from >= until)
+	if (from >= now + (until - now) / 2)
 		return false;
 	cursor = peek_due(pass, from, until);
 
@@ -857,6 +871,7 @@ load_round(uint32 database)
 	bool		more = false;
 
 	pass->database = database;
+	pass->likely_priority = 0;
 	for (int active = 1; active >= 0; active--)
 	{
 		for (uint32 q = 0; q < shared->queues; q++)

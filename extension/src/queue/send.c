@@ -187,7 +187,7 @@ publish_one(const PendingSend *send, TransactionId xid, TimestampTz now, uint32 
 	if (send->id > queue->watch_id)
 		queue->unfinished_above++;
 	expiry_note(queue, send->expires_at);
-	if (later && (send->deliver_at > queue->due_cursor || delayed_full(queue)))
+	if (later && send->deliver_at > Min(queue->due_cursor, park_after(queue, now)))
 	{
 		due_leave(queue, send->id, send->deliver_at);
 		return false;

@@ -2,8 +2,8 @@
 # outage, and reminders.  Others flow meanwhile, and all come when it is time, once each.
 #
 # Would catch: delayed messages that fill the window (finding 3); parked ones that are never
-# fetched, or too late, also when thousands have one and the same time; a retry that is lost or
-# doubled between memory and the log.
+# fetched, or too late, also when thousands have one and the same time; one due in seconds that is
+# parked because of many that are due later; a retry that is lost or doubled between memory and the log.
 
 use strict;
 use warnings FATAL => 'all';
@@ -62,6 +62,24 @@ note(sprintf('the retried took %.1f s', time() - $start));
 is_exactly_once($node, 'storm', $n, 'the retried come');
 is(query(q{select distinct attempt from ledger where queue = 'storm'}), '2', 'as the second attempt');
 check_memory($node);
+
+# What is due in the next seconds stays in memory, though a quarter of it is taken by what is due later.
+sub in_memory { return query(q{select ready + delayed from baton.queue where name = 'near'}); }
+sub send_delayed
+{
+	my ($count, $delay) = @_;
+	query(qq{select count(*) from baton.send_batch('near', array_fill('{}'::jsonb, array[$count]),
+		delay => array[interval '$delay'])});
+	return;
+}
+query(q{select baton.create_queue('near')});
+send_delayed(2000, '50 s');
+is(in_memory(), 1024, 'no more than a quarter of the window is delayed');
+send_delayed(100, '3 s');
+is(in_memory(), 1124, 'but for what is due soon');
+send_delayed(100, '40 s');
+is(in_memory(), 1124, 'and for nothing else');
+query(q{select baton.drop_queue('near')});
 
 # Reminders, all for the same moment, many more than the window.
 query(q{select baton.create_queue('reminders')});
