@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 
 build='make gcc libc6-dev postgresql-15 postgresql-server-dev-15 libpq-dev libjansson-dev libncurses-dev
-	libmicrohttpd-dev libssl-dev'
+	libmicrohttpd-dev libgnutls28-dev libssl-dev'
 
 packages_of() {
 	case $1 in

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -75,41 +74,6 @@ close_gate(Gate *gate)
 
 /* ---- refusing ---- */
 
-/* As HTTP wants it, whatever the locale. */
-static void
-add_date(Text *answer)
-{
-	static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-	static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-	                                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-	time_t now = time(NULL);
-	struct tm t;
-
-	gmtime_r(&now, &t);
-	text_addf(answer, "Date: %s, %02d %s %d %02d:%02d:%02d GMT\r\n", days[t.tm_wday],
-	          t.tm_mday, months[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min,
-	          t.tm_sec);
-}
-
-static void
-send_problem(int fd, int status, const char *complaint)
-{
-	char *problem = problem_make(status, complaint);
-	Text answer = {0};
-
-	text_addf(&answer, "HTTP/1.1 %d %s\r\n", status, status_name(status));
-	add_date(&answer);
-	text_addf(&answer,
-	          "Connection: close\r\nContent-Type: application/problem+json\r\n"
-	          "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-	          "Content-Length: %zu\r\n\r\n%s",
-	          strlen(problem), problem);
-	/* The first bytes on this connection: they find room, or nobody is there. */
-	(void) send(fd, text_str(&answer), answer.length, MSG_NOSIGNAL | MSG_DONTWAIT);
-	text_free(&answer);
-	free(problem);
-}
-
 /*
  * Were the socket closed while something unread is in it, the client might never see the
  * answer: so what still comes is dropped for a while.
@@ -134,10 +98,14 @@ linger_over(void *arg)
 static void
 refuse(Gate *gate, int status, const char *complaint)
 {
+	char *answer = problem_answer(status, complaint);
+
 	gate->refused = true;
 	log_message(LOG_DEBUG, "refused", "%d: %s", status, complaint);
 	counters_add(NULL, status, clock_us() - gate->started);
-	send_problem(gate->fd, status, complaint);
+	/* The first bytes on this connection: they find room, or nobody is there. */
+	(void) send(gate->fd, answer, strlen(answer), MSG_NOSIGNAL | MSG_DONTWAIT);
+	free(answer);
 	(void) shutdown(gate->fd, SHUT_WR);
 	loop_watch(&gate->io, gate->fd, EPOLLIN, drain, gate);
 	loop_timer(&gate->limit, LIMIT_LINGER_MS, linger_over, gate);

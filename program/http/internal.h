@@ -80,6 +80,12 @@ extern void request_go_on(Request *r);
 /* A problem after which the connection is closed: where the next request begins is not certain. */
 extern void request_refuse(Request *r, int status, const char *detail);
 
+/* ---- library.c ---- */
+
+/* MHD_queue_response() of the library: the program's is for what the library answers by itself. */
+extern enum MHD_Result library_queue(struct MHD_Connection *connection, int status,
+                                     struct MHD_Response *response);
+
 /* ---- framing.c ---- */
 
 /* False: the headers don't say clearly what the request is, which is answered. */

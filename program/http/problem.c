@@ -4,7 +4,9 @@
  */
 #include "http/problem.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/text.h"
 #include "pg/query.h"
@@ -107,6 +109,39 @@ problem_make(int status, const char *detail)
 	add_member(&json, "detail", detail);
 	text_add(&json, "}\n");
 	return text_take(&json);
+}
+
+/* As HTTP wants it, whatever the locale. */
+static void
+add_date(Text *answer)
+{
+	static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+	static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+	                                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+	time_t now = time(NULL);
+	struct tm t;
+
+	gmtime_r(&now, &t);
+	text_addf(answer, "Date: %s, %02d %s %d %02d:%02d:%02d GMT\r\n", days[t.tm_wday],
+	          t.tm_mday, months[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min,
+	          t.tm_sec);
+}
+
+char *
+problem_answer(int status, const char *detail)
+{
+	char *problem = problem_make(status, detail);
+	Text answer = {0};
+
+	text_addf(&answer, "HTTP/1.1 %d %s\r\n", status, status_name(status));
+	add_date(&answer);
+	text_addf(&answer,
+	          "Connection: close\r\nContent-Type: application/problem+json\r\n"
+	          "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+	          "Content-Length: %zu\r\n\r\n%s",
+	          strlen(problem), problem);
+	free(problem);
+	return text_take(&answer);
 }
 
 char *

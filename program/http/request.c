@@ -66,7 +66,7 @@ queue_answer(Request *r)
 {
 	if (!r->has_body && !r->complete)
 		return;
-	if (MHD_queue_response(r->client->connection, r->status, r->response) != MHD_YES)
+	if (library_queue(r->client->connection, r->status, r->response) != MHD_YES)
 		return;
 	MHD_destroy_response(r->response);
 	r->response = NULL;

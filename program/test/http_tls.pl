@@ -5,6 +5,7 @@ use strict;
 use warnings;
 
 use FindBin;
+use IPC::Run;
 use lib $FindBin::RealBin;
 use BatonHttp;
 use BatonProgram;
@@ -42,6 +43,39 @@ like((curl_answer($poll))[1], qr/"woken"/, 'a request that waits');
 # Bytes that are no TLS.
 raw($server, "GET / HTTP/1.1\r\n\r\n");
 is((curl(@tls, "$server->{url}/readyz"))[0], 200, 'it is well after what is no TLS');
+
+# What isn't as it should be has a problem document, here too.
+sub bytes
+{
+	my ($bytes) = @_;
+	my $got = '';
+
+	PostgreSQL::Test::Utils::append_to_file("$dir/bytes", $bytes);
+	IPC::Run::run([ 'sh', '-c', "exec openssl s_client -quiet -CAfile '$cert' -connect 127.0.0.1:$server->{port} < '$dir/bytes'" ],
+		'>', \$got, '2>', \my $noise, IPC::Run::timeout(180));
+	unlink("$dir/bytes");
+	my ($headers, $body) = split(/\r\n\r\n/, $got, 2);
+	return ($got =~ m{^HTTP/1\.1 (\d+)} ? $1 : 0, $body, $headers);
+}
+my $start = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n";
+my $send = "POST /v1/queues/q/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer $token\r\nContent-Type: application/json\r\n";
+foreach my $case (
+	[ 'a line', "hello there world\r\n\r\n", 400 ], [ 'a header without a colon', "${start}X y\r\n\r\n", 400 ],
+	[ 'a length that is none', "${send}Content-Length: 2x\r\n\r\n{}", 400 ], [ 'a length beyond all bounds', "${send}Content-Length: " . ('9' x 30) . "\r\n\r\n", 413 ],
+	[ 'another HTTP', "GET /healthz HTTP/9.9\r\nHost: localhost\r\n\r\n", 505 ],
+	[ 'a large header', "${start}X: " . ('x' x 30000) . "\r\n\r\n", 431 ], [ 'a huge one', "${start}X: " . ('x' x 60_000) . "\r\n\r\n", 431 ],
+	[ 'too many', $start . join('', map { "X$_: y\r\n" } 1 .. 3000) . "\r\n", 431 ],
+	[ 'a path that is too long', 'GET /' . ('x' x 30000) . " HTTP/1.1\r\nHost: localhost\r\n\r\n", 414 ],
+	[ 'no Host', "GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n", 400 ],
+	[ 'a chunk without a length', "${send}Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n", 400 ],
+	[ 'a body that is too large', "${send}Content-Length: 99999999999\r\n\r\n", 413 ])
+{
+	my ($name, $bytes, $status) = @$case;
+
+	is_problem([ bytes($bytes) ], $status, undef, "over TLS: $name");
+}
+is($node->safe_psql('postgres', 'select count(*) from baton.message'), 2, 'nothing of it was sent');
+is((curl(@tls, "$server->{url}/readyz"))[0], 200, 'it is well after all that');
 is(stop_baton($server, 'TERM'), 0, 'it ends in good order');
 
 foreach my $case ([ "$dir/none", $key, qr/could not read/ ], [ $key, $key, qr/certificate and key/ ])
