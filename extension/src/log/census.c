@@ -199,39 +199,81 @@ event_columns(Oid events, StringInfo names, StringInfo values)
 	table_close(rel, NoLock);
 }
 
-bool
-census_copy(const LogSegment *from, const LogSegment *to, const Survivor *survivor,
-			ItemPointerData *tid)
+static Datum
+places_of(const Survivor *const *survivors, int n)
 {
-	static const Oid types[] = {INT8OID, TIDOID};
-	ItemPointerData place = survivor->tid;
-	Datum		values[] = {Int64GetDatum(survivor->id), PointerGetDatum(&place)};
+	Datum	   *places = palloc(sizeof(Datum) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		places[i] = PointerGetDatum(&survivors[i]->tid);
+	return PointerGetDatum(construct_array(places, n, TIDOID, sizeof(ItemPointerData), false,
+										   TYPALIGN_SHORT));
+}
+
+/* Which of the survivors, by their ids, a row of the result is of. */
+static int
+survivor_of(uint64 row, const Survivor *const *survivors, int n)
+{
+	int64		id = int64_column(row, 1);
+
+	for (int i = 0; i < n; i++)
+		if (survivors[i]->id == id)
+			return i;
+	elog(ERROR, "copied a message that nobody asked for");
+}
+
+static void
+copy_events(Oid from, Oid to, const int64 *ids, int n)
+{
+	static const Oid types[] = {INT8ARRAYOID};
+	Datum		values[] = {registry_ids(ids, n)};
+	StringInfoData names;
+	StringInfoData copies;
+
+	initStringInfo(&names);
+	initStringInfo(&copies);
+	event_columns(from, &names, &copies);
+	statement_run_as_of(GetLatestSnapshot(),
+						psprintf("INSERT INTO %s (%s) SELECT %s FROM ONLY %s"
+								 " WHERE message_id = ANY ($1) AND action <> 'moved' ORDER BY id",
+								 statement_table(to), names.data, copies.data, statement_table(from)),
+						1, types, values, SPI_OK_INSERT);
+}
+
+void
+census_copy(const LogSegment *from, const LogSegment *to, const Survivor *const *survivors,
+			int n, ItemPointerData *tids)
+{
+	static const Oid types[] = {INT8ARRAYOID, TIDARRAYOID};
+	int64	   *ids = palloc(sizeof(int64) * Max(n, 1));
+	Datum		values[2];
 	Statement	statement;
-	bool		copied;
-	bool		isnull;
+	int			copied;
 
-	statement_begin(&statement);
-	copied = statement_run_as_of(GetLatestSnapshot(),
-								 psprintf("INSERT INTO %s SELECT * FROM ONLY %s"
-										  " WHERE ctid = $2 AND id = $1 RETURNING ctid",
-										  statement_table(to->messages), statement_table(from->messages)),
-								 2, types, values, SPI_OK_INSERT_RETURNING) == 1;
-	if (copied)
+	for (int i = 0; i < n; i++)
 	{
-		StringInfoData names;
-		StringInfoData copies;
-
-		ItemPointerCopy((ItemPointer) DatumGetPointer(column(0, 1, &isnull)), tid);
-		initStringInfo(&names);
-		initStringInfo(&copies);
-		event_columns(from->events, &names, &copies);
-		statement_run_as_of(GetLatestSnapshot(),
-							psprintf("INSERT INTO %s (%s) SELECT %s FROM ONLY %s"
-									 " WHERE message_id = $1 AND action <> 'moved'",
-									 statement_table(to->events), names.data, copies.data,
-									 statement_table(from->events)),
-							1, types, values, SPI_OK_INSERT);
+		ids[i] = survivors[i]->id;
+		ItemPointerSetInvalid(&tids[i]);
 	}
+	values[0] = registry_ids(ids, n);
+	values[1] = places_of(survivors, n);
+	statement_begin(&statement);
+	copied = (int) statement_run_as_of(
+		GetLatestSnapshot(),
+		psprintf("INSERT INTO %s SELECT * FROM ONLY %s"
+				 " WHERE ctid = ANY ($2) AND id = ANY ($1) RETURNING id, ctid",
+				 statement_table(to->messages), statement_table(from->messages)),
+		2, types, values, SPI_OK_INSERT_RETURNING);
+	for (int row = 0; row < copied; row++)
+	{
+		int			i = survivor_of(row, survivors, n);
+		bool		isnull;
+
+		ids[row] = survivors[i]->id;
+		ItemPointerCopy((ItemPointer) DatumGetPointer(column(row, 2, &isnull)), &tids[i]);
+	}
+	if (copied > 0)
+		copy_events(from->events, to->events, ids, copied);
 	statement_end(&statement);
-	return copied;
+	pfree(ids);
 }

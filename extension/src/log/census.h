@@ -53,10 +53,10 @@ extern Survivor *census_survivors(const LogSegment *segment, TimestampTz now, in
 								  int *count);
 
 /*
- * Copies one message with its events as they are; *tid gets the copy's place.  False: there is no such row at
- * survivor->tid, and nothing was copied.  RowExclusiveLock on the tables is the caller's.
+ * Copies n messages with their events as they are; tids[] get the copies' places, an invalid one where the
+ * message isn't where it was listed, and nothing of it was copied.  RowExclusiveLock on the tables is the caller's.
  */
-extern bool census_copy(const LogSegment *from, const LogSegment *to, const Survivor *survivor,
-						ItemPointerData *tid);
+extern void census_copy(const LogSegment *from, const LogSegment *to,
+						const Survivor *const *survivors, int n, ItemPointerData *tids);
 
 #endif

@@ -11,6 +11,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 void
@@ -28,20 +29,60 @@ statement_end(Statement *statement)
 	log_leave_owner(&statement->context);
 }
 
-static uint64
-run(Snapshot snapshot, const char *sql, int nvalues, const Oid *types, const Datum *values,
-	const char *nulls, int expected)
+static SPIPlanPtr
+prepare(const char *sql, int nvalues, const Oid *types)
 {
 	SPIPlanPtr	plan = SPI_prepare(sql, nvalues, unconstify(Oid *, types));
-	int			result;
 
 	if (plan == NULL)
 		elog(ERROR, "could not prepare: %s", sql);
-	result = SPI_execute_snapshot(plan, unconstify(Datum *, values), nulls, snapshot,
-								  InvalidSnapshot, false, true, 0);
+	return plan;
+}
+
+static uint64
+run(Snapshot snapshot, SPIPlanPtr plan, const char *sql, const Datum *values,
+	const char *nulls, int expected)
+{
+	int			result = SPI_execute_snapshot(plan, unconstify(Datum *, values), nulls, snapshot,
+											  InvalidSnapshot, false, true, 0);
+
 	if (result != expected)
 		elog(ERROR, "unexpected result %d of: %s", result, sql);
 	return SPI_processed;
+}
+
+/* Statements that were prepared in this session, by their text.  There are no more than those in our source. */
+typedef struct Kept
+{
+	char	   *sql;
+	SPIPlanPtr	plan;
+} Kept;
+
+static List *kept_statements = NIL;
+
+static SPIPlanPtr
+prepare_once(const char *sql, int nvalues, const Oid *types)
+{
+	ListCell   *cell;
+	SPIPlanPtr	plan;
+	Kept	   *kept;
+	MemoryContext old;
+
+	foreach(cell, kept_statements)
+	{
+		kept = lfirst(cell);
+		if (strcmp(kept->sql, sql) == 0)
+			return kept->plan;
+	}
+	plan = prepare(sql, nvalues, types);
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	kept = palloc(sizeof(Kept));
+	kept->sql = pstrdup(sql);
+	kept->plan = plan;
+	kept_statements = lappend(kept_statements, kept);
+	MemoryContextSwitchTo(old);
+	SPI_keepplan(plan);
+	return plan;
 }
 
 uint64
@@ -49,8 +90,9 @@ statement_run(const char *sql, int nvalues, const Oid *types, const Datum *value
 			  const char *nulls, int expected)
 {
 	const char *schema = quote_identifier(get_namespace_name(log_schema(false)->namespace));
+	char	   *text = psprintf(sql, schema);
 
-	return run(GetLatestSnapshot(), psprintf(sql, schema), nvalues, types, values, nulls,
+	return run(GetLatestSnapshot(), prepare_once(text, nvalues, types), text, values, nulls,
 			   expected);
 }
 
@@ -58,7 +100,7 @@ uint64
 statement_run_as_of(Snapshot snapshot, const char *sql, int nvalues, const Oid *types,
 					const Datum *values, int expected)
 {
-	return run(snapshot, sql, nvalues, types, values, NULL, expected);
+	return run(snapshot, prepare(sql, nvalues, types), sql, values, NULL, expected);
 }
 
 char *

@@ -248,6 +248,38 @@ append_moved(uint32 database, Relation events, const Survivor *const *moved, int
 	pfree(rows);
 }
 
+/* Copies those of which all is known.  Returns how many there were; moved[] has them. */
+static int
+copy_known(const LogSegment *from, const LogSegment *to, uint32 target,
+		   PendingMove *const *taken, const Survivor *const *survivors, int n,
+		   const Survivor **moved)
+{
+	PendingMove *known[STEP];
+	ItemPointerData tids[STEP];
+	int			nknown = 0;
+	int			nmoved = 0;
+
+	for (int i = 0; i < n; i++)
+		if (taken[i]->known)
+		{
+			moved[nknown] = survivors[i];
+			known[nknown++] = taken[i];
+		}
+	if (nknown == 0)
+		return 0;
+	census_copy(from, to, moved, nknown, tids);
+	for (int i = 0; i < nknown; i++)
+	{
+		if (!ItemPointerIsValid(&tids[i]))
+			continue;
+		known[i]->copied = true;
+		known[i]->tid = tids[i];
+		known[i]->segment = target;
+		moved[nmoved++] = moved[i];
+	}
+	return nmoved;
+}
+
 /* One step: messages from listed.next on. */
 static int
 move_some(uint32 database, uint32 segment, uint32 target)
@@ -260,7 +292,7 @@ move_some(uint32 database, uint32 segment, uint32 target)
 	const Survivor *survivor[STEP];
 	const Survivor *moved[STEP];
 	int			n = 0;
-	int			nmoved = 0;
+	int			nmoved;
 
 	for (int looked = 0; looked < STEP && listed.next < listed.count; looked++)
 	{
@@ -275,13 +307,8 @@ move_some(uint32 database, uint32 segment, uint32 target)
 		CHECK_FOR_INTERRUPTS();
 		if (taken[i]->borrowed)
 			fill_borrowed(database, messages, events, survivor[i], taken[i]);
-		taken[i]->copied =
-			taken[i]->known && census_copy(&from, &to, survivor[i], &taken[i]->tid);
-		if (!taken[i]->copied)
-			continue;
-		taken[i]->segment = target;
-		moved[nmoved++] = survivor[i];
 	}
+	nmoved = copy_known(&from, &to, target, taken, survivor, n, moved);
 	append_moved(database, events, moved, nmoved);
 	table_close(messages, NoLock);
 	table_close(events, NoLock);
