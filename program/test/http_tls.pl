@@ -63,7 +63,7 @@ foreach my $case (
 	[ 'a line', "hello there world\r\n\r\n", 400 ], [ 'a header without a colon', "${start}X y\r\n\r\n", 400 ],
 	[ 'a length that is none', "${send}Content-Length: 2x\r\n\r\n{}", 400 ], [ 'a length beyond all bounds', "${send}Content-Length: " . ('9' x 30) . "\r\n\r\n", 413 ],
 	[ 'another HTTP', "GET /healthz HTTP/9.9\r\nHost: localhost\r\n\r\n", 505 ],
-	[ 'a large header', "${start}X: " . ('x' x 30000) . "\r\n\r\n", 431 ], [ 'a huge one', "${start}X: " . ('x' x 60_000) . "\r\n\r\n", 431 ],
+	[ 'a large header', "${start}X: " . ('x' x 30000) . "\r\n\r\n", 431 ],
 	[ 'too many', $start . join('', map { "X$_: y\r\n" } 1 .. 3000) . "\r\n", 431 ],
 	[ 'a path that is too long', 'GET /' . ('x' x 30000) . " HTTP/1.1\r\nHost: localhost\r\n\r\n", 414 ],
 	[ 'no Host', "GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n", 400 ],

@@ -24,7 +24,7 @@ extern void statement_end(Statement *statement);
 
 /*
  * Runs `sql`, where %1$s stands for the schema.  nulls: one character a value, 'n' for null, or NULL: none is.
- * It sees what has committed until now, whatever the isolation level.  Raises an
+ * Prepared once a session.  It sees what has committed until now, whatever the isolation level.  Raises an
  * error unless SPI answers with `expected`; returns the number of rows.
  */
 extern uint64 statement_run(const char *sql, int nvalues, const Oid *types, const Datum *values,
