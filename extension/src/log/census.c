@@ -23,10 +23,10 @@
 
 /*
  * FROM clause: one row a message that has not been moved out, with id, ctid, queue_id, priority, key, expires_at, finished, and
- * until, when its retention is over.  $1 is the time.
+ * until, when its retention is over.  $1 is the time; listed: only those whose ids are in $2.
  */
 static char *
-messages_of(const LogSegment *segment)
+messages_of(const LogSegment *segment, bool listed)
 {
 	const char *messages = statement_table(segment->messages);
 	const char *events = statement_table(segment->events);
@@ -42,10 +42,11 @@ messages_of(const LogSegment *segment)
 		" FROM ONLY %s m"
 		" LEFT JOIN %s q ON q.id = m.queue_id"
 		" LEFT JOIN (SELECT message_id, at FROM ONLY %s"
-		"	WHERE action IN ('completed', 'dead', 'cancelled')) e ON e.message_id = m.id"
+		"	WHERE action IN ('completed', 'dead', 'cancelled')%s) e ON e.message_id = m.id"
 		" WHERE NOT EXISTS (SELECT FROM ONLY %s x"
-		"	WHERE x.message_id = m.id AND x.action = 'moved')) AS message",
-		messages, queues, events, events);
+		"	WHERE x.message_id = m.id AND x.action = 'moved'%s)%s) AS message",
+		messages, queues, events, listed ? " AND message_id = ANY ($2)" : "", events,
+		listed ? " AND x.message_id = ANY ($2)" : "", listed ? " AND m.id = ANY ($2)" : "");
 }
 
 static Datum
@@ -96,7 +97,7 @@ census_take(const LogSegment *segment, TimestampTz now, SegmentRow *row)
 								 " max(until) FILTER (WHERE finished AND until > $1),"
 								 " array_agg(id ORDER BY id) FILTER (WHERE finished IS NOT TRUE)"
 								 " FROM %s",
-								 messages_of(segment)),
+								 messages_of(segment, false)),
 						1, types, values, SPI_OK_SELECT);
 	row->counted_at = now;
 	row->messages = int64_column(0, 1);
@@ -126,7 +127,7 @@ census_by_queue(const LogSegment *segment, const int64 *queue_ids, const int64 *
 		psprintf("SELECT queue_id::bigint, count(*), min(expires_at) FROM %s"
 				 " JOIN unnest($2, $3) AS counted (queue, below) ON queue_id = queue AND id < below"
 				 " WHERE finished IS NOT TRUE GROUP BY queue_id",
-				 messages_of(segment)),
+				 messages_of(segment, false)),
 		3, types, values, SPI_OK_SELECT);
 	out = MemoryContextAlloc(statement.caller, sizeof(QueueCount) * Max(*count, 1));
 	for (int i = 0; i < *count; i++)
@@ -140,10 +141,14 @@ census_by_queue(const LogSegment *segment, const int64 *queue_ids, const int64 *
 }
 
 Survivor *
-census_survivors(const LogSegment *segment, TimestampTz now, int limit, int *count)
+census_survivors(const LogSegment *segment, const SegmentRow *row, TimestampTz now, int limit,
+				 int *count)
 {
-	static const Oid types[] = {TIMESTAMPTZOID, INT8OID};
-	Datum		values[] = {TimestampTzGetDatum(now), Int64GetDatum(limit)};
+	static const Oid types[] = {TIMESTAMPTZOID, INT8ARRAYOID, INT8OID};
+	bool		listed = row->counted_at != 0 && row->unfinished_ids != NULL && row->retained == 0;
+	Datum		values[] = {TimestampTzGetDatum(now),
+							registry_ids(row->unfinished_ids, listed ? (int) row->unfinished : 0),
+							Int64GetDatum(limit)};
 	Statement	statement;
 	Survivor   *out;
 
@@ -152,9 +157,9 @@ census_survivors(const LogSegment *segment, TimestampTz now, int limit, int *cou
 	*count = (int) statement_run_as_of(
 		GetLatestSnapshot(),
 		psprintf("SELECT id, queue_id::bigint, ctid, priority::bigint, finished, key FROM %s"
-				 " WHERE finished IS NOT TRUE OR until > $1 ORDER BY id LIMIT $2",
-				 messages_of(segment)),
-		2, types, values, SPI_OK_SELECT);
+				 " WHERE finished IS NOT TRUE OR until > $1 ORDER BY id LIMIT $3",
+				 messages_of(segment, listed)),
+		3, types, values, SPI_OK_SELECT);
 	out = MemoryContextAlloc(statement.caller, sizeof(Survivor) * Max(*count, 1));
 	for (int i = 0; i < *count; i++)
 	{

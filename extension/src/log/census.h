@@ -48,9 +48,12 @@ typedef struct Survivor
 	bool		finished;		/* retained only */
 } Survivor;
 
-/* Those of a segment, ascending by id, at most limit; *count entries, palloc'd. */
-extern Survivor *census_survivors(const LogSegment *segment, TimestampTz now, int limit,
-								  int *count);
+/*
+ * Those of a segment, ascending by id, at most limit; *count entries, palloc'd.  Of those that the last count has
+ * listed, where it has and nothing is retained: then the rest isn't read.
+ */
+extern Survivor *census_survivors(const LogSegment *segment, const SegmentRow *row,
+								  TimestampTz now, int limit, int *count);
 
 /*
  * Copies n messages with their events as they are; tids[] get the copies' places, an invalid one where the

@@ -42,26 +42,28 @@ static struct
 
 #define LISTED 20000
 
-static void
-list_survivors(uint32 segment)
+/* True: it just did, which is work enough for one step. */
+static bool
+list_survivors(uint32 segment, const SegmentRow *row)
 {
 	LogSegment	from = log_segment_of(segment);
 	MemoryContext old;
 
 	if (listed.segment == segment && listed.generation == segments[segment].generation &&
 		listed.next < listed.count)
-		return;
+		return false;
 	if (listed.context == NULL)
 		listed.context = AllocSetContextCreate(TopMemoryContext, "baton survivors",
 											   ALLOCSET_DEFAULT_SIZES);
 	listed.segment = NONE;
 	MemoryContextReset(listed.context);
 	old = MemoryContextSwitchTo(listed.context);
-	listed.list = census_survivors(&from, baton_now(), LISTED, &listed.count);
+	listed.list = census_survivors(&from, row, baton_now(), LISTED, &listed.count);
 	MemoryContextSwitchTo(old);
 	listed.next = 0;
 	listed.segment = segment;
 	listed.generation = segments[segment].generation;
+	return true;
 }
 
 /* Taking a message */
@@ -331,7 +333,11 @@ compact_segment(uint32 database, uint32 segment, SegmentRow *row, bool *left)
 		return 0;
 	xact_session();
 	xact_reserve_moves(STEP);
-	list_survivors(segment);
+	if (list_survivors(segment, row))
+	{
+		*left = listed.count > 0;
+		return 0;
+	}
 	moved = move_some(database, segment, target);
 	*left = listed.next < listed.count;
 	if (moved > 0)

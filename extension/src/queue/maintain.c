@@ -12,12 +12,15 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/bufmgr.h"
+#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/procarray.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "compat.h"
 #include "log/census.h"
 #include "log/registry.h"
 #include "log/segment.h"
@@ -337,6 +340,7 @@ count_segment(Cleanup *cleanup, uint32 segment, SegmentRow *row)
 		return;
 	}
 	BATON_POINT("reclaim-counted");
+	cleanup_pause(cleanup);
 	bytes = segment_bytes(segment);
 	if (!empty(cleanup->database, segment, row, &before, blocks))
 	{
@@ -440,6 +444,17 @@ cleanup_begin(Cleanup *cleanup, uint32 database, bool forced)
 	cleanup->forced = forced;
 	cleanup->rotated = !forced;
 	cleanup->current = NONE;
+}
+
+void
+cleanup_pause(const Cleanup *cleanup)
+{
+	if (cleanup->pause_ms == 0)
+		return;
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 cleanup->pause_ms, BatonWaitEvent("BatonCleaner"));
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
 }
 
 static bool

@@ -7,6 +7,12 @@
  */
 #include "postgres.h"
 
+#ifdef __linux__
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -31,11 +37,12 @@
 #define LOOKS_IN_VAIN 5
 
 /*
- * The pause between two steps.  A commit waits for the disk, and so for a worker of the kernel that may be bound to the
- * CPU which the cleaner keeps busy: thirty milliseconds of its work in one go cost every commit meanwhile several
+ * The pause between two pieces of work.  A commit waits for the disk, and so for a worker of the kernel that may be bound to
+ * the CPU which the cleaner keeps busy: thirty milliseconds of its work in one go cost every commit meanwhile several
  * milliseconds, the same in small pieces next to nothing.
  */
 #define PAUSE_MS 20L
+#define LONGEST_SLICE_NS 100000000
 
 static uint32 my_database = NONE;
 
@@ -137,12 +144,13 @@ cleaner_run(uint32 database, int steps)
 	int			done = 0;
 
 	cleanup_begin(cleanup, database, false);
+	cleanup->pause_ms = steps == 0 ? PAUSE_MS : 0;
 	while (more && (steps == 0 || done++ < steps) && !database_held(MyDatabaseId))
 	{
 		CHECK_FOR_INTERRUPTS();
 		more = step(cleanup);
-		if (more && steps == 0)
-			nap(PAUSE_MS);
+		if (more)
+			cleanup_pause(cleanup);
 	}
 	pfree(cleanup);
 	return more;
@@ -225,6 +233,37 @@ take_place(void)
 	return my_database != NONE;
 }
 
+/*
+ * Asks for long slices of the CPU.  Since Linux 6.12 (EEVDF) who is woken and has a shorter one goes first; else it
+ * may have to wait for the next tick of the clock, 4 ms or more.  Shares stay what they are, so that
+ * nobody waits longer for a lock that the cleaner holds, as they would with a lower priority.  Where the kernel won't, nothing
+ * is lost.
+ */
+static void
+let_others_first(void)
+{
+#if defined(__linux__) && defined(SYS_sched_getattr) && defined(SYS_sched_setattr)
+	/* struct sched_attr, first version: headers that have it collide with each other */
+	struct
+	{
+		uint32		size;
+		uint32		policy;
+		uint64		flags;
+		int32		nice;
+		uint32		priority;
+		uint64		runtime;	/* nanoseconds; of an ordinary process: its slice */
+		uint64		deadline;
+		uint64		period;
+	}			attributes = {.size = sizeof(attributes)};
+
+	if (syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0) != 0 ||
+		attributes.policy != SCHED_OTHER)
+		return;
+	attributes.runtime = LONGEST_SLICE_NS;
+	(void) syscall(SYS_sched_setattr, 0, &attributes, 0);
+#endif
+}
+
 static void
 serve(void)
 {
@@ -261,6 +300,7 @@ baton_cleaner_main(Datum arg)
 											  BGWORKER_BYPASS_ALLOWCONN);
 	worker_settings();
 	xact_session();
+	let_others_first();
 	if (take_place())
 		serve();
 	proc_exit(0);
