@@ -107,7 +107,7 @@ build() {
 
 # The program once more, with AddressSanitizer and UBSan: what the tests of HTTP run.
 sanitized() {
-	make -s -j"$jobs" -C "$repo/program" PG_CONFIG="$PG_CONFIG" SANITIZE=1 BIN=baton-sanitized all fuzz
+	make -s -j"$jobs" -C "$repo/program" PG_CONFIG="$PG_CONFIG" SANITIZE=1 TEST=1 BIN=baton-sanitized all fuzz
 }
 
 # The names of the tests of a folder, or those of $T that are among them.

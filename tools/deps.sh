@@ -11,7 +11,8 @@ build='make gcc libc6-dev postgresql-15 postgresql-server-dev-15 libpq-dev libja
 packages_of() {
 	case $1 in
 		run) echo "$build" ;;
-		check) echo "$build perl libipc-run-perl libcmocka-dev groff-base prometheus curl openssl pgbouncer" ;;
+		check) echo "$build perl libipc-run-perl libio-socket-ssl-perl libcmocka-dev groff-base
+			prometheus curl openssl pgbouncer" ;;
 		bench) echo "$build python3 postgresql-15-pgq3 pgqd wrk" ;;
 		lint) echo "$build clang-format shellcheck" ;;
 		*) die "tools/deps.sh: no such group: $1" ;;

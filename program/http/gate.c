@@ -98,7 +98,8 @@ linger_over(void *arg)
 static void
 refuse(Gate *gate, int status, const char *complaint)
 {
-	char *answer = problem_answer(status, complaint);
+	char *problem = problem_make(status, complaint);
+	char *answer = problem_answer(status, problem);
 
 	gate->refused = true;
 	log_message(LOG_DEBUG, "refused", "%d: %s", status, complaint);
@@ -106,6 +107,7 @@ refuse(Gate *gate, int status, const char *complaint)
 	/* The first bytes on this connection: they find room, or nobody is there. */
 	(void) send(gate->fd, answer, strlen(answer), MSG_NOSIGNAL | MSG_DONTWAIT);
 	free(answer);
+	free(problem);
 	(void) shutdown(gate->fd, SHUT_WR);
 	loop_watch(&gate->io, gate->fd, EPOLLIN, drain, gate);
 	loop_timer(&gate->limit, LIMIT_LINGER_MS, linger_over, gate);
@@ -139,8 +141,8 @@ let_in(Gate *gate)
 	hand_over(server, fd, (struct sockaddr *) &address, size);
 }
 
-static bool
-sends_no_more(int fd)
+bool
+gate_sends_no_more(int fd)
 {
 	struct pollfd watched = {.fd = fd, .events = POLLRDHUP};
 
@@ -163,7 +165,7 @@ look(void *arg)
 		return;
 	}
 	if (head_read(head, bytes + head->size, (size_t) n - head->size) == HEAD_MORE &&
-	    sends_no_more(gate->fd))
+	    gate_sends_no_more(gate->fd))
 		head_end(head);
 	if (head->verdict == HEAD_WHOLE)
 		let_in(gate);

@@ -19,6 +19,9 @@ extern void gates_open(Server *server, int fd, int most);
 /* A connection of the library has ended: there is room for another one. */
 extern void gates_room(Server *server);
 
+/* Whether the client has closed its half of the connection. */
+extern bool gate_sends_no_more(int fd);
+
 /* No more of them; those that wait for a head are closed. */
 extern void gates_close(Server *server);
 

@@ -128,9 +128,8 @@ add_date(Text *answer)
 }
 
 char *
-problem_answer(int status, const char *detail)
+problem_answer(int status, const char *problem)
 {
-	char *problem = problem_make(status, detail);
 	Text answer = {0};
 
 	text_addf(&answer, "HTTP/1.1 %d %s\r\n", status, status_name(status));
@@ -140,7 +139,6 @@ problem_answer(int status, const char *detail)
 	          "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
 	          "Content-Length: %zu\r\n\r\n%s",
 	          strlen(problem), problem);
-	free(problem);
 	return text_take(&answer);
 }
 

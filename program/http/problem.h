@@ -16,8 +16,8 @@ extern int problem_status(const char *sqlstate);
 /* A problem in our words; caller frees. */
 extern char *problem_make(int status, const char *detail);
 
-/* A whole answer with that problem, after which the connection is closed; caller frees. */
-extern char *problem_answer(int status, const char *detail);
+/* A whole answer with a problem, after which the connection is closed; caller frees. */
+extern char *problem_answer(int status, const char *problem);
 
 /* The database's words, but for a 500, whose words are for the log only; caller frees. */
 extern char *problem_of(int status, const PGresult *error);

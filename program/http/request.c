@@ -70,6 +70,7 @@ queue_answer(Request *r)
 		return;
 	MHD_destroy_response(r->response);
 	r->response = NULL;
+	r->problem = NULL;
 }
 
 /* The one place where an answer is given; content is taken over.  The first one counts. */
@@ -93,6 +94,7 @@ answer(Request *r, int status, char *content, const char *type, const char *head
 	if (header)
 		MHD_add_response_header(response, header, value);
 	r->response = response;
+	r->problem = content;
 	queue_answer(r);
 	client_limit(r->client, LIMIT_ANSWER_MS);
 	request_resume(r);
@@ -493,6 +495,8 @@ request_step(void *cls, struct MHD_Connection *connection, const char *url,
 	Request *r = *state;
 
 	(void) cls;
+	if (r && r->client->told)
+		return MHD_NO;
 	if (r == NULL)
 	{
 		const union MHD_ConnectionInfo *info =
@@ -556,11 +560,15 @@ request_ended(void *cls, struct MHD_Connection *connection, void **state,
 	(void) cls, (void) connection;
 	if (r == NULL)
 		return;
+	if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK && r->status == 0 && r->has_body &&
+	    !r->complete && !r->server->stopping)
+		client_refuse(r->client, 400, "the request ends before its body");
 	us = clock_us() - r->started;
 	let_go(r, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
 	counters_add(r->route, r->status, us);
 	log_request(r, us);
 	r->client->request = NULL;
+	r->client->heard = 0;
 	r->server->requests--;
 	client_limit(r->client, LIMIT_IDLE_MS);
 	request_free(r);

@@ -56,6 +56,7 @@ typedef struct Request
 
 	int status;                    /* of the answer; 0: none yet */
 	struct MHD_Response *response; /* an answer that waits for the body's end */
+	const char *problem;           /* what is in it, and is its own; NULL: no answer waits */
 	bool suspended;                /* the library waits for us */
 	bool again;                    /* the library will call the same step again */
 	PoolJob *job;                  /* statement under way; NULL: none */

@@ -41,12 +41,21 @@ static void
 limit_passed(void *arg)
 {
 	Client *client = arg;
+	Request *r = client->request;
 
-	if (client->request && client->request->suspended)
-		request_timed_out(client->request);
-	else
-		/* The library sees the end of the connection, and forgets it. */
-		(void) shutdown(client->fd, SHUT_RDWR);
+	if (r && r->suspended)
+	{
+		request_timed_out(r);
+		return;
+	}
+	if (r == NULL && client->heard != 0)
+		client_refuse(client, 408, "the headers did not come in time");
+	else if (r && r->status == 0)
+		client_refuse(client, 408, "the body did not come in time");
+	else if (r && r->problem)
+		client_last_words(client, r->status, r->problem);
+	/* The library sees the end of the connection, and forgets it. */
+	(void) shutdown(client->fd, SHUT_RDWR);
 }
 
 void
@@ -69,6 +78,7 @@ client_begin(Server *server, struct MHD_Connection *connection, void **context)
 		client->next->previous = client;
 	server->clients = client;
 	server->connections++;
+	library_add(client);
 	client_limit(client, LIMIT_FIRST_MS);
 	*context = client;
 }
@@ -76,6 +86,7 @@ client_begin(Server *server, struct MHD_Connection *connection, void **context)
 static void
 client_end(Client *client)
 {
+	library_remove(client);
 	loop_timer_stop(&client->limit);
 	loop_unwatch(&client->hangup);
 	if (client->previous)
