@@ -175,6 +175,13 @@ foreach my $first (1, 0)
 foreach my $first (1, 0)
 {
 	is_last(client($safe, $first, "nonsense\r\n\r\n"), 400, qr/well-formed/, 'a line without a blank, with TLS');
+	foreach my $case ([ 'GET /hea', qr/well-formed/ ], [ "${json}Content-Length: 100\r\n\r\n{\"payload\"", qr/ends before its body/ ])
+	{
+		my $socket = client($safe, $first, $case->[0]);
+
+		Net::SSLeay::shutdown($socket->_get_ssl_object);	# its half
+		is_last($socket, 400, $case->[1], '... and an end in the middle');
+	}
 }
 foreach my $first (1, 0)
 {
