@@ -67,13 +67,6 @@ struct Server
 /* Sets the time limit of what goes on now. */
 extern void client_limit(Client *client, int64_t ms);
 
-/*
- * Answers beside the library, which then must close the connection, and counts that: with a problem in our own words,
- * or as it is.  Only where the library sends nothing: before it has an answer.  Refusing is a no-op after either.
- */
-extern void client_refuse(Client *client, int status, const char *detail);
-extern void client_last_words(Client *client, int status, const char *problem);
-
 /* ---- request.c: called by server.c ---- */
 
 extern enum MHD_Result request_step(void *cls, struct MHD_Connection *connection,
@@ -94,6 +87,13 @@ extern void request_refuse(Request *r, int status, const char *detail);
 /* A connection is the library's: from its first to its last moment there. */
 extern void library_add(Client *client);
 extern void library_remove(const Client *client);
+
+/*
+ * Answers beside the library, which then must close the connection, and counts that: with a problem in our own words,
+ * or as it is.  Only where the library sends nothing: before it has an answer.  Refusing is a no-op after either.
+ */
+extern void client_refuse(Client *client, int status, const char *detail);
+extern void client_last_words(Client *client, int status, const char *problem);
 
 /* MHD_queue_response() of the library: the program's is for what the library answers by itself. */
 extern enum MHD_Result library_queue(struct MHD_Connection *connection, int status,

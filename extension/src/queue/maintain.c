@@ -340,7 +340,7 @@ count_segment(Cleanup *cleanup, uint32 segment, SegmentRow *row)
 		return;
 	}
 	BATON_POINT("reclaim-counted");
-	cleanup_pause(cleanup);
+	cleanup_nap(cleanup->pause_ms);
 	bytes = segment_bytes(segment);
 	if (!empty(cleanup->database, segment, row, &before, blocks))
 	{
@@ -447,12 +447,12 @@ cleanup_begin(Cleanup *cleanup, uint32 database, bool forced)
 }
 
 void
-cleanup_pause(const Cleanup *cleanup)
+cleanup_nap(long ms)
 {
-	if (cleanup->pause_ms == 0)
+	if (ms == 0)
 		return;
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 cleanup->pause_ms, BatonWaitEvent("BatonCleaner"));
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
+					 BatonWaitEvent("BatonCleaner"));
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }

@@ -31,7 +31,7 @@ typedef struct Cleanup
 	bool		swept;			/* slots of messages that are over have been freed */
 	TimestampTz until;			/* asked for: what is sealed later is not looked at, so that it ends; 0: all is */
 	int			closings;
-	long		pause_ms;		/* between two pieces of work, the caller's to set; 0: none */
+	long		pause_ms;		/* between two pieces of work of a step, the caller's to set; 0: none */
 	uint32		current;		/* segment that the last step was about; NONE: none */
 	uint32		looked[MAX_SEGMENTS / 32];	/* forced: segments that have been counted, by bit */
 	CleanupReport report;
@@ -45,8 +45,8 @@ extern void cleanup_begin(Cleanup *cleanup, uint32 database, bool forced);
  */
 extern bool cleanup_step(Cleanup *cleanup);
 
-/* Waits for pause_ms, or until the latch is set.  Also between steps. */
-extern void cleanup_pause(const Cleanup *cleanup);
+/* Waits for so many milliseconds, or until the latch is set, which it resets; 0: doesn't.  Interrupts raise an error. */
+extern void cleanup_nap(long ms);
 
 /* The last step raised an error, and its transaction was rolled back: its segment is left alone for a while. */
 extern void cleanup_failed(Cleanup *cleanup);

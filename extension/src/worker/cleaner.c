@@ -128,14 +128,6 @@ step(Cleanup *cleanup)
 	return cleanup->current != NONE;
 }
 
-static void
-nap(long ms)
-{
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
-					 BatonWaitEvent("BatonCleaner"));
-	ResetLatch(MyLatch);
-}
-
 bool
 cleaner_run(uint32 database, int steps)
 {
@@ -150,7 +142,7 @@ cleaner_run(uint32 database, int steps)
 		CHECK_FOR_INTERRUPTS();
 		more = step(cleanup);
 		if (more)
-			cleanup_pause(cleanup);
+			cleanup_nap(cleanup->pause_ms);
 	}
 	pfree(cleanup);
 	return more;
@@ -286,7 +278,7 @@ serve(void)
 			in_vain++;
 		pgstat_report_activity(STATE_IDLE, NULL);
 		(void) pgstat_report_stat(false);
-		nap(LOOK_EVERY_MS);
+		cleanup_nap(LOOK_EVERY_MS);
 	}
 }
 
