@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "api/scan.h"
 #include "baton.h"
 #include "memory/memory.h"
 #include "queue/xact.h"
@@ -69,6 +70,7 @@ _PG_init(void)
 	testing_define();
 	memory_define();
 	xact_define();
+	scan_define();
 	utility_define();
 	workers_define();
 }

@@ -11,6 +11,9 @@
 #if PG_VERSION_NUM >= 150000
 #include "common/pg_prng.h"
 #endif
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#endif
 
 /* Index of this backend's PGPROC: dense, reused at once after exit. */
 #if PG_VERSION_NUM >= 170000
@@ -82,6 +85,20 @@
 #else
 #define BatonExecInsertIndexTuples(result, slot, estate)                                 \
 	((void) ExecInsertIndexTuples((result), (slot), (estate), false, false, NULL, NIL))
+#endif
+
+/* Before 15 every custom scan was taken to be able to. */
+#if PG_VERSION_NUM >= 150000
+#define BATON_SUPPORT_PROJECTION CUSTOMPATH_SUPPORT_PROJECTION
+#else
+#define BATON_SUPPORT_PROJECTION 0
+#endif
+
+/* Whether the current user may call a function. */
+#if PG_VERSION_NUM >= 160000
+#define BatonMayExecute(function) object_aclcheck(ProcedureRelationId, (function), GetUserId(), ACL_EXECUTE)
+#else
+#define BatonMayExecute(function) pg_proc_aclcheck((function), GetUserId(), ACL_EXECUTE)
 #endif
 
 /* New, empty files for a table or an index. */

@@ -30,44 +30,69 @@ receive_args(FunctionCallInfo fcinfo, int first, ReceiveOptions *options)
 	return name;
 }
 
-void
-put_deliveries(Rows *rows, const Delivery *deliveries, int n)
+Datum
+delivery_column(const Delivery *d, int column, bool *isnull)
 {
+	*isnull = false;
+	switch (column)
+	{
+		case 1:
+			return PointerGetDatum(cstring_to_text_with_len(d->receipt, RECEIPT_LENGTH));
+		case 2:
+			return Int64GetDatum(d->row.id);
+		case 3:
+			*isnull = d->row.payload == NULL;
+			return JsonbPGetDatum(d->row.payload);
+		case 4:
+			*isnull = d->row.headers == NULL;
+			return JsonbPGetDatum(d->row.headers);
+		case 5:
+			return Int32GetDatum(d->attempt);
+		case 6:
+			*isnull = d->row.key == NULL;
+			return PointerGetDatum(d->row.key);
+		case 7:
+			return Int32GetDatum(d->row.priority);
+		case 8:
+			return TimestampTzGetDatum(d->row.sent_at);
+	}
+	pg_unreachable();
+}
+
+Datum
+deliveries_as_rows(FunctionCallInfo fcinfo, const char *name, Receiver receiver)
+{
+	Rows		rows;
+	Delivery   *deliveries;
+	int			n;
+
+	rows_begin(fcinfo, name, &rows);
+	deliveries = receiver(fcinfo, &n);
 	for (int i = 0; i < n; i++)
 	{
-		const Delivery *d = &deliveries[i];
-		Datum		values[8];
-		bool		nulls[8] = {false};
+		Datum		values[DELIVERY_COLUMNS];
+		bool		nulls[DELIVERY_COLUMNS];
 
-		values[0] = PointerGetDatum(cstring_to_text_with_len(d->receipt, RECEIPT_LENGTH));
-		values[1] = Int64GetDatum(d->row.id);
-		values[2] = JsonbPGetDatum(d->row.payload);
-		nulls[2] = d->row.payload == NULL;
-		values[3] = JsonbPGetDatum(d->row.headers);
-		nulls[3] = d->row.headers == NULL;
-		values[4] = Int32GetDatum(d->attempt);
-		values[5] = PointerGetDatum(d->row.key);
-		nulls[5] = d->row.key == NULL;
-		values[6] = Int32GetDatum(d->row.priority);
-		values[7] = TimestampTzGetDatum(d->row.sent_at);
-		rows_put(rows, values, nulls);
+		for (int column = 0; column < DELIVERY_COLUMNS; column++)
+			values[column] = delivery_column(&deliveries[i], column + 1, &nulls[column]);
+		rows_put(&rows, values, nulls);
 	}
+	return (Datum) 0;
+}
+
+Delivery *
+receive_call(FunctionCallInfo fcinfo, int *n)
+{
+	ReceiveOptions options;
+	char	   *name = receive_args(fcinfo, 0, &options);
+
+	return queue_receive(name, &options, n);
 }
 
 Datum
 baton_receive(PG_FUNCTION_ARGS)
 {
-	ReceiveOptions options;
-	char	   *name;
-	Delivery   *deliveries;
-	Rows		rows;
-	int			n;
-
-	rows_begin(fcinfo, "receive", &rows);
-	name = receive_args(fcinfo, 0, &options);
-	deliveries = queue_receive(name, &options, &n);
-	put_deliveries(&rows, deliveries, n);
-	return (Datum) 0;
+	return deliveries_as_rows(fcinfo, "receive", receive_call);
 }
 
 Datum

@@ -210,25 +210,24 @@ baton_release_batch(PG_FUNCTION_ARGS)
 	return settle_batch(fcinfo, receipts, n, &request);
 }
 
+Delivery *
+complete_and_receive_call(FunctionCallInfo fcinfo, int *n)
+{
+	int			settling;
+	const text **receipts = receipts_arg(fcinfo, &settling);
+	SettleRequest request = {.action = EVENT_COMPLETED,
+							 .details = results_arg(fcinfo, settling),
+							 .strict = true};
+	ReceiveOptions options;
+	char	   *name = receive_args(fcinfo, 2, &options);
+
+	if (settling > 0)
+		settle_claims(receipts, settling, &request, NULL, NULL, NULL);
+	return queue_receive(name, &options, n);
+}
+
 Datum
 baton_complete_and_receive(PG_FUNCTION_ARGS)
 {
-	int			n;
-	const text **receipts = receipts_arg(fcinfo, &n);
-	SettleRequest request = {.action = EVENT_COMPLETED,
-							 .details = results_arg(fcinfo, n),
-							 .strict = true};
-	ReceiveOptions options;
-	char	   *name;
-	Delivery   *deliveries;
-	Rows		rows;
-	int			got;
-
-	rows_begin(fcinfo, "complete_and_receive", &rows);
-	name = receive_args(fcinfo, 2, &options);
-	if (n > 0)
-		settle_claims(receipts, n, &request, NULL, NULL, NULL);
-	deliveries = queue_receive(name, &options, &got);
-	put_deliveries(&rows, deliveries, got);
-	return (Datum) 0;
+	return deliveries_as_rows(fcinfo, "complete_and_receive", complete_and_receive_call);
 }

@@ -19,6 +19,7 @@
 #include "compat.h"
 #include "memory/inflight.h"
 #include "memory/memory.h"
+#include "memory/slots.h"
 #include "memory/tail.h"
 #include "memory/waiters.h"
 
@@ -114,7 +115,7 @@ init_slots(void)
 	}
 	for (uint32 i = shared->window; i-- > 0;)
 	{
-		FreeList   *list = &shared->free[i % FREE_LISTS];
+		FreeList   *list = slot_free_list(i);
 
 		slots[i].next = list->head;
 		list->head = i;

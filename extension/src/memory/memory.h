@@ -53,6 +53,7 @@
 #define PARK_HORIZON_SHORT (INT64CONST(5) * USECS_PER_SEC)
 
 #define FREE_LISTS 8
+#define FREE_RUN 256			/* neighbours that are in the same list */
 #define ID_INFINITE PG_INT64_MAX
 
 typedef enum SlotState

@@ -5,7 +5,8 @@
  * Free slots are in several lists, a backend's own first, so that many backends don't
  * meet at one spinlock.  One goes back to the list it came from, on top: so the same few are
  * used again and again where queues are short, which the processor's caches like, and
- * slots_end() stays low.  The hash chains slots by id; its buckets are guarded in partitions.
+ * slots_end() stays low.  A list has runs of neighbours: messages that come one after the other share
+ * pages, in the slots and all that is laid out like them.  The hash chains slots by id; its buckets are guarded in partitions.
  */
 #include "postgres.h"
 
@@ -13,6 +14,12 @@
 
 #include "compat.h"
 #include "memory/slots.h"
+
+FreeList *
+slot_free_list(uint32 slot)
+{
+	return &shared->free[slot / FREE_RUN % FREE_LISTS];
+}
 
 static uint32
 take_from(FreeList *list, uint32 n, uint32 *out)
@@ -68,7 +75,7 @@ slots_end(void)
 void
 slot_give_back(uint32 slot)
 {
-	FreeList   *list = &shared->free[slot % FREE_LISTS];
+	FreeList   *list = slot_free_list(slot);
 
 	slots[slot].state = SLOT_FREE;
 	SpinLockAcquire(&list->mutex);

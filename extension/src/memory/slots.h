@@ -7,6 +7,9 @@
 
 #include "memory/memory.h"
 
+/* The list that a slot is in while it is free. */
+extern FreeList *slot_free_list(uint32 slot);
+
 /*
  * Takes up to n free slots into out, returns how many there were.  A slot taken belongs
  * to the caller until it is linked or given back.  Spinlocks only.
