@@ -3,8 +3,9 @@ traffic under another session's open snapshot, and the same without it.
 
 Each system has a fresh database for each of the two. Capacity is the rate of eight clients in a
 closed loop over a backlog, nothing else going on; it is taken before the snapshot, at once
-after it was opened ("start"), and after the traffic ("end"). Before against start is the A/A
-of this scenario. Baton takes part twice: as it is, and with segments so small, and retention '0',
+after it was opened ("start"), and after the traffic ("end"). Bare INSERTs, as long before and as
+long after, say how fast the machine is just then: what counts is the share of their rate. Before
+against start is the A/A of this scenario. Baton takes part twice: as it is, and with segments so small, and retention '0',
 that the log is rotated and emptied all the time.
 """
 
@@ -20,7 +21,7 @@ from harness import pgbench, slices, stats
 from harness.load import Load, System
 from harness.run import Run, Target
 from harness.slices import Backlogs, Slice
-from systems import baton, lecture, skip_locked
+from systems import bare, baton, lecture, skip_locked
 
 TRAFFIC = 2000  # messages a second, sent and consumed
 SENDERS = 4
@@ -34,14 +35,20 @@ ROTATING = dataclasses.replace(
            for name, load in baton.SYSTEM.loads.items()})
 
 
+@dataclass(frozen=True)
+class Capacity:
+    rate: float = math.nan
+    share: float = math.nan  # of the rate of bare INSERTs just then
+
+
 @dataclass
 class Course:
     """What one system did in one database."""
     system: str
     snapshot: bool
-    before: float = math.nan
-    start: float = math.nan
-    end: float = math.nan
+    before: Capacity = Capacity()
+    start: Capacity = Capacity()
+    end: Capacity = Capacity()
     sent: float = math.nan  # a second, during the traffic
     consumed: float = math.nan
     counts: dict[str, dict[str, int]] = field(default_factory=dict)  # by table
@@ -49,11 +56,11 @@ class Course:
 
     @property
     def ratio(self) -> float:
-        return self.end / self.start
+        return self.end.share / self.start.share
 
     @property
     def same(self) -> float:
-        return self.start / self.before
+        return self.start.share / self.before.share
 
 
 class Backlog:
@@ -70,20 +77,27 @@ class Backlog:
             slices.fill(self.run.cluster, self.load, self.database, wanted - self.there)
             self.there = wanted
 
-    def capacity(self, course: Course, phase: str) -> float:
+    def insert_rate(self) -> float:
+        return pgbench.run(self.run.cluster, bare.ONE, self.database,
+                           self.run.options.seconds).rate
+
+    def capacity(self, course: Course, phase: str) -> Capacity:
         self.refill()
+        inserts = self.insert_rate()
         done = slices.measure(self.run.cluster, self.load, self.database,
                               self.run.options.seconds, self.there)
         self.there = max(0, self.there - done.messages)
         self.sizes.learn(self.load, done)
-        self.report(course, phase, done)
-        return math.nan if done.error else done.rate
+        inserts = (inserts + self.insert_rate()) / 2
+        capacity = Capacity() if done.error else Capacity(done.rate, done.rate / inserts)
+        self.report(course, phase, done, inserts)
+        return capacity
 
-    def report(self, course: Course, phase: str, done: Slice) -> None:
+    def report(self, course: Course, phase: str, done: Slice, inserts: float) -> None:
         self.run.recorder.write("slice", scenario="snapshot", phase=phase,
-                                snapshot=course.snapshot, slice=done)
+                                snapshot=course.snapshot, slice=done, inserts=inserts)
         self.run.say(f"snapshot: {self.load.label}, {phase}: "
-                     + (done.error or f"{done.rate:.0f}/s"))
+                     + (done.error or f"{done.rate:.0f}/s, bare INSERTs {inserts:.0f}/s"))
         if done.error:
             course.error = f"{phase}: {done.error}"
 
@@ -136,7 +150,7 @@ def one_course(run: Run, system: System, snapshot: bool) -> Course:
     load = system.loads["consume"]
     name = f"bench_snapshot_{system.key}_{'held' if snapshot else 'free'}"
     settings = SMALL_SEGMENTS if system is ROTATING else {}
-    with run.cluster.altered(settings), run.database(name, [system]) as database:
+    with run.cluster.altered(settings), run.database(name, [system, bare.SYSTEM]) as database:
         run.cluster.sql("checkpoint", database)
         run.cluster.sql(load.empty, database)
         backlog = Backlog(run, load, database)
@@ -153,7 +167,8 @@ def one_course(run: Run, system: System, snapshot: bool) -> Course:
 def aim_baton(run: Run, held: Course) -> None:
     noise = abs(held.same - 1)
     run.aim(Target(
-        "snapshot", f"{held.system}: capacity at the end / at the start, snapshot open", "≥ 0.95",
+        "snapshot", f"{held.system}: capacity at the end / at the start, snapshot open, "
+        "each as a share of bare INSERTs just then", "≥ 0.95",
         f"{held.ratio:.3f}" + (f" ({held.error})" if held.error else ""),
         f"{held.same:.3f}",
         stats.at_least(held.ratio, 0.95, 0.0 if math.isnan(noise) else noise)))
@@ -166,11 +181,16 @@ def show(figure: float, digits: int = 0) -> str:
     return "-" if math.isnan(figure) else f"{figure:.{digits}f}"
 
 
+def both(capacity: Capacity) -> str:
+    return f"{show(capacity.rate)} ({show(capacity.share, 3)})"
+
+
 def section(run: Run, courses: list[Course]) -> str:
     options = run.options
     lines = ["## snapshot", "",
              f"{TRAFFIC} messages/s sent and consumed for {options.snapshot_seconds:.0f} s; "
-             f"capacity over {options.seconds:.0f} s.", "",
+             f"capacity over {options.seconds:.0f} s, messages/s and as a share of bare INSERTs/s "
+             "just then; the ratios are of the shares.", "",
              "| system | snapshot | before | start | end | end/start | start/before (A/A) "
              "| consumed/s in traffic | n_dead_tup | n_tup_upd | n_tup_del |",
              "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
@@ -178,8 +198,8 @@ def section(run: Run, courses: list[Course]) -> str:
         totals = [sum(counts[name] for counts in each.counts.values())
                   for name in ("n_dead_tup", "n_tup_upd", "n_tup_del")]
         lines.append(
-            f"| {each.system} | {'open' if each.snapshot else 'none'} | {show(each.before)} "
-            f"| {show(each.start)} | {show(each.end)} | {show(each.ratio, 3)} "
+            f"| {each.system} | {'open' if each.snapshot else 'none'} | {both(each.before)} "
+            f"| {both(each.start)} | {both(each.end)} | {show(each.ratio, 3)} "
             f"| {show(each.same, 3)} "
             f"| {show(each.consumed)} | {totals[0]} | {totals[1]} | {totals[2]} |"
             + (f" {each.error}" if each.error else ""))

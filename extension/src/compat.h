@@ -13,6 +13,7 @@
 #endif
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"
+#include "commands/explain_state.h"
 #endif
 
 /* Index of this backend's PGPROC: dense, reused at once after exit. */

@@ -89,7 +89,7 @@ evaluate_args(ReceiveScan *scan, FunctionCallInfo fcinfo)
 
 /* The deliveries last as long as the query. */
 static void
-call(ReceiveScan *scan)
+receive(ReceiveScan *scan)
 {
 	EState	   *estate = scan->css.ss.ps.state;
 	PgStat_FunctionCallUsage usage;
@@ -116,7 +116,7 @@ next_row(ScanState *ss)
 
 	ExecClearTuple(slot);
 	if (!scan->called)
-		call(scan);
+		receive(scan);
 	if (ScanDirectionIsForward(ss->ps.state->es_direction))
 		scan->position = Min(scan->position + 1, scan->count);
 	else
@@ -363,20 +363,23 @@ static set_rel_pathlist_hook_type previous_hook = NULL;
 static void
 offer_path(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 {
+	const Path *usual;
 	CustomPath *path;
 	int			source;
 
 	if (previous_hook)
 		previous_hook(root, rel, rti, rte);
-	if (!may_take_place(root, rel, rti, rte) || list_length(rel->pathlist) != 1 ||
-		linitial_node(Path, rel->pathlist)->pathtype != T_FunctionScan)
+	if (!may_take_place(root, rel, rti, rte) || list_length(rel->pathlist) != 1)
+		return;
+	usual = linitial(rel->pathlist);
+	if (!IsA(usual, Path) || usual->pathtype != T_FunctionScan)
 		return;
 	source = source_of(call_in(rte)->funcid);
 	if (source < 0)
 		return;
 
 	path = makeNode(CustomPath);
-	path->path = *linitial_node(Path, rel->pathlist);
+	path->path = *usual;
 	path->path.type = T_CustomPath;
 	path->path.pathtype = T_CustomScan;
 	path->flags = CUSTOMPATH_SUPPORT_BACKWARD_SCAN | BATON_SUPPORT_PROJECTION;

@@ -14,21 +14,33 @@ static const char alphabet[] =
  * ----------------------------------------------------------------
  */
 
+/* Written out, which compilers make one instruction of. */
 static void
-put_le(unsigned char *out, uint64_t value, int bytes)
+put_le32(unsigned char *out, uint32_t value)
 {
-	for (int i = 0; i < bytes; i++)
-		out[i] = (unsigned char) (value >> (8 * i));
+	out[0] = (unsigned char) value;
+	out[1] = (unsigned char) (value >> 8);
+	out[2] = (unsigned char) (value >> 16);
+	out[3] = (unsigned char) (value >> 24);
+}
+
+static void
+put_le64(unsigned char *out, uint64_t value)
+{
+	put_le32(out, (uint32_t) value);
+	put_le32(out + 4, (uint32_t) (value >> 32));
+}
+
+static uint32_t
+get_le32(const unsigned char *in)
+{
+	return (uint32_t) in[0] | (uint32_t) in[1] << 8 | (uint32_t) in[2] << 16 | (uint32_t) in[3] << 24;
 }
 
 static uint64_t
-get_le(const unsigned char *in, int bytes)
+get_le64(const unsigned char *in)
 {
-	uint64_t value = 0;
-
-	for (int i = 0; i < bytes; i++)
-		value |= (uint64_t) in[i] << (8 * i);
-	return value;
+	return get_le32(in) | (uint64_t) get_le32(in + 4) << 32;
 }
 
 /* The finalizer of SplitMix64: a bijection in which each bit of x moves about half of the result. */
@@ -89,16 +101,15 @@ from_text(const char *text, unsigned char *bytes)
 {
 	for (int i = 0; i < RECEIPT_LENGTH; i += 4)
 	{
-		uint32_t group = 0;
+		uint32_t a = digit_of[(unsigned char) text[i]];
+		uint32_t b = digit_of[(unsigned char) text[i + 1]];
+		uint32_t c = digit_of[(unsigned char) text[i + 2]];
+		uint32_t d = digit_of[(unsigned char) text[i + 3]];
+		uint32_t group;
 
-		for (int k = 0; k < 4; k++)
-		{
-			uint32_t digit = digit_of[(unsigned char) text[i + k]];
-
-			if (digit == 0)
-				return false;
-			group = group << 6 | (digit - 1);
-		}
+		if (a == 0 || b == 0 || c == 0 || d == 0)
+			return false;
+		group = (a - 1) << 18 | (b - 1) << 12 | (c - 1) << 6 | (d - 1);
 		*bytes++ = (unsigned char) (group >> 16);
 		*bytes++ = (unsigned char) (group >> 8);
 		*bytes++ = (unsigned char) group;
@@ -116,10 +127,10 @@ receipt_encode(const Receipt *receipt, uint64_t epoch, char *out)
 {
 	unsigned char bytes[RECEIPT_BYTES];
 
-	put_le(bytes, receipt->slot, 4);
-	put_le(bytes + 4, receipt->generation, 4);
-	put_le(bytes + 8, (uint64_t) receipt->id, 8);
-	put_le(bytes + 16, tag_of(receipt, epoch), 8);
+	put_le32(bytes, receipt->slot);
+	put_le32(bytes + 4, receipt->generation);
+	put_le64(bytes + 8, (uint64_t) receipt->id);
+	put_le64(bytes + 16, tag_of(receipt, epoch));
 	to_text(bytes, out);
 }
 
@@ -132,10 +143,10 @@ receipt_decode(const char *text, size_t length, uint64_t epoch, Receipt *out)
 	if (length != RECEIPT_LENGTH || !from_text(text, bytes))
 		return RECEIPT_MALFORMED;
 
-	receipt.slot = (uint32_t) get_le(bytes, 4);
-	receipt.generation = (uint32_t) get_le(bytes + 4, 4);
-	receipt.id = (int64_t) get_le(bytes + 8, 8);
-	if (get_le(bytes + 16, 8) != tag_of(&receipt, epoch))
+	receipt.slot = get_le32(bytes);
+	receipt.generation = get_le32(bytes + 4);
+	receipt.id = (int64_t) get_le64(bytes + 8);
+	if (get_le64(bytes + 16) != tag_of(&receipt, epoch))
 		return RECEIPT_FOREIGN;
 
 	*out = receipt;

@@ -140,8 +140,8 @@ typedef struct Lane
 	uint32		ready;			/* in list and heap */
 	int64		loaded;
 	int64		cursor;
-	IdRanges	gaps;
 	IdRange		reading;		/* the gap the loader is reading; first = ID_INFINITE: none */
+	IdRanges	gaps;			/* last: what is looked at most is together in what comes before, and its count */
 } Lane;
 
 typedef enum QueueState
