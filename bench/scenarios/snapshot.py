@@ -3,9 +3,9 @@ traffic under another session's open snapshot, and the same without it.
 
 Each system has a fresh database for each of the two. Capacity is the rate of eight clients in a
 closed loop over a backlog, nothing else going on; it is taken before the snapshot, at once
-after it was opened ("start"), and after the traffic ("end"). Bare INSERTs, as long before and as
-long after, say how fast the machine is just then: what counts is the share of their rate. Before
-against start is the A/A of this scenario. Baton takes part twice: as it is, and with segments so small, and retention '0',
+after it was opened ("start"), and after the traffic ("end"). Each time it takes turns with bare
+INSERTs, which say how fast the machine is just then: what counts is the share of their rate.
+Before against start is the A/A of this scenario. Baton takes part twice: as it is, and with segments so small, and retention '0',
 that the log is rotated and emptied all the time.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from harness.run import Run, Target
 from harness.slices import Backlogs, Slice
 from systems import bare, baton, lecture, skip_locked
 
+TURNS = 3  # slices of a capacity, each after one of bare INSERTs
 TRAFFIC = 2000  # messages a second, sent and consumed
 SENDERS = 4
 SMALL_SEGMENTS = {"baton.segment_size": "2MB"}
@@ -77,21 +79,21 @@ class Backlog:
             slices.fill(self.run.cluster, self.load, self.database, wanted - self.there)
             self.there = wanted
 
-    def insert_rate(self) -> float:
-        return pgbench.run(self.run.cluster, bare.ONE, self.database,
-                           self.run.options.seconds).rate
-
-    def capacity(self, course: Course, phase: str) -> Capacity:
+    def turn(self, course: Course, phase: str) -> Capacity:
         self.refill()
-        inserts = self.insert_rate()
+        inserts = pgbench.run(self.run.cluster, bare.ONE, self.database,
+                              self.run.options.seconds).rate
         done = slices.measure(self.run.cluster, self.load, self.database,
                               self.run.options.seconds, self.there)
         self.there = max(0, self.there - done.messages)
         self.sizes.learn(self.load, done)
-        inserts = (inserts + self.insert_rate()) / 2
-        capacity = Capacity() if done.error else Capacity(done.rate, done.rate / inserts)
         self.report(course, phase, done, inserts)
-        return capacity
+        return Capacity() if done.error else Capacity(done.rate, done.rate / inserts)
+
+    def capacity(self, course: Course, phase: str) -> Capacity:
+        turns = [self.turn(course, phase) for _ in range(TURNS)]
+        return Capacity(statistics.fmean(each.rate for each in turns),
+                        statistics.fmean(each.share for each in turns))
 
     def report(self, course: Course, phase: str, done: Slice, inserts: float) -> None:
         self.run.recorder.write("slice", scenario="snapshot", phase=phase,
