@@ -5,8 +5,8 @@ Each system has a fresh database for each of the two. Capacity is the rate of ei
 closed loop over a backlog, nothing else going on; it is taken before the snapshot, at once
 after it was opened ("start"), and after the traffic ("end"). Each time it takes turns with bare
 INSERTs, which say how fast the machine is just then: what counts is the share of their rate.
-Before against start is the A/A of this scenario. Baton takes part twice: as it is, and with segments so small, and retention '0',
-that the log is rotated and emptied all the time.
+Before against start is the A/A of this scenario. Baton takes part twice: as it is, and with
+segments so small, and retention '0', that the log is rotated and emptied all the time.
 """
 
 from __future__ import annotations
@@ -81,27 +81,29 @@ class Backlog:
 
     def turn(self, course: Course, phase: str) -> Capacity:
         self.refill()
-        inserts = pgbench.run(self.run.cluster, bare.ONE, self.database,
-                              self.run.options.seconds).rate
+        inserts = slices.measure(self.run.cluster, bare.ONE, self.database,
+                                 self.run.options.seconds, 0)
         done = slices.measure(self.run.cluster, self.load, self.database,
                               self.run.options.seconds, self.there)
         self.there = max(0, self.there - done.messages)
         self.sizes.learn(self.load, done)
         self.report(course, phase, done, inserts)
-        return Capacity() if done.error else Capacity(done.rate, done.rate / inserts)
+        if course.error:
+            return Capacity()
+        return Capacity(done.rate, done.rate / inserts.rate)
 
     def capacity(self, course: Course, phase: str) -> Capacity:
         turns = [self.turn(course, phase) for _ in range(TURNS)]
         return Capacity(statistics.fmean(each.rate for each in turns),
                         statistics.fmean(each.share for each in turns))
 
-    def report(self, course: Course, phase: str, done: Slice, inserts: float) -> None:
+    def report(self, course: Course, phase: str, done: Slice, inserts: Slice) -> None:
         self.run.recorder.write("slice", scenario="snapshot", phase=phase,
                                 snapshot=course.snapshot, slice=done, inserts=inserts)
         self.run.say(f"snapshot: {self.load.label}, {phase}: "
-                     + (done.error or f"{done.rate:.0f}/s, bare INSERTs {inserts:.0f}/s"))
-        if done.error:
-            course.error = f"{phase}: {done.error}"
+                     + (done.error or f"{done.rate:.0f}/s, bare INSERTs {inserts.rate:.0f}/s"))
+        if done.error or inserts.error:
+            course.error = f"{phase}: {done.error or inserts.error}"
 
 
 @contextmanager
