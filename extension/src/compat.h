@@ -102,6 +102,20 @@
 #define BatonMayExecute(function) pg_proc_aclcheck((function), GetUserId(), ACL_EXECUTE)
 #endif
 
+/* Makes what is done with a table count in its statistics. */
+#if PG_VERSION_NUM >= 150000
+#define BatonCountRelation(rel) pgstat_init_relation(rel)
+#else
+#define BatonCountRelation(rel) pgstat_initstats(rel)
+#endif
+
+/* Rows that the snapshot doesn't see can be kept from 15 on. */
+#if PG_VERSION_NUM >= 150000
+#define BatonHeapFetch(rel, snapshot, tuple, buffer) heap_fetch((rel), (snapshot), (tuple), (buffer), false)
+#else
+#define BatonHeapFetch(rel, snapshot, tuple, buffer) heap_fetch((rel), (snapshot), (tuple), (buffer))
+#endif
+
 /* New, empty files for a table or an index. */
 #if PG_VERSION_NUM >= 160000
 #define BatonSetNewStorage(rel) RelationSetNewRelfilenumber((rel), (rel)->rd_rel->relpersistence)

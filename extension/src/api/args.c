@@ -82,20 +82,17 @@ bool_arg(FunctionCallInfo fcinfo, int n, const char *what)
 	return PG_GETARG_BOOL(n);
 }
 
-Datum *
-array_arg(FunctionCallInfo fcinfo, int n, const char *what, Oid type, bool **nulls,
-		  int *count)
+Elements
+array_arg(FunctionCallInfo fcinfo, int n, const char *what, Oid type)
 {
+	Elements	out = {0};
 	ArrayType  *array;
-	Datum	   *values;
 	int16		length;
 	bool		by_value;
 	char		align;
 
-	*count = 0;
-	*nulls = NULL;
 	if (PG_ARGISNULL(n))
-		return NULL;
+		return out;
 	array = PG_GETARG_ARRAYTYPE_P(n);
 	if (ARR_NDIM(array) > 1)
 		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
@@ -104,8 +101,8 @@ array_arg(FunctionCallInfo fcinfo, int n, const char *what, Oid type, bool **nul
 		length = -1, by_value = false, align = TYPALIGN_INT;
 	else
 		get_typlenbyvalalign(type, &length, &by_value, &align);
-	deconstruct_array(array, type, length, by_value, align, &values, nulls, count);
-	return values;
+	deconstruct_array(array, type, length, by_value, align, &out.values, &out.nulls, &out.count);
+	return out;
 }
 
 const text *

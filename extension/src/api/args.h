@@ -30,10 +30,16 @@ extern int64 interval_arg_or(FunctionCallInfo fcinfo, int n, const char *what,
 extern int32 int_arg(FunctionCallInfo fcinfo, int n, const char *what, int32 min, int32 max);
 extern bool bool_arg(FunctionCallInfo fcinfo, int n, const char *what);
 
-/* Elements of argument n, an array of `type` with one dimension; *count 0 and NULL for null.  Element
- * nulls are told in (*nulls)[i]. */
-extern Datum *array_arg(FunctionCallInfo fcinfo, int n, const char *what, Oid type,
-						bool **nulls, int *count);
+/* The elements of an array; values is NULL, and count 0, where that is null itself. */
+typedef struct Elements
+{
+	Datum	   *values;
+	bool	   *nulls;
+	int			count;
+} Elements;
+
+/* Argument n, an array of `type`; raises 2202E if it has more than one dimension. */
+extern Elements array_arg(FunctionCallInfo fcinfo, int n, const char *what, Oid type);
 
 /* A detoasted text argument; raises 22004 if null. */
 extern const text *text_arg(FunctionCallInfo fcinfo, int n, const char *what);

@@ -67,7 +67,7 @@ deliveries_as_rows(FunctionCallInfo fcinfo, const char *name, Receiver receiver)
 	int			n;
 
 	rows_begin(fcinfo, name, &rows);
-	deliveries = receiver(fcinfo, &n);
+	deliveries = receiver(fcinfo, NULL, &n);
 	for (int i = 0; i < n; i++)
 	{
 		Datum		values[DELIVERY_COLUMNS];
@@ -81,7 +81,7 @@ deliveries_as_rows(FunctionCallInfo fcinfo, const char *name, Receiver receiver)
 }
 
 Delivery *
-receive_call(FunctionCallInfo fcinfo, int *n)
+receive_call(FunctionCallInfo fcinfo, const Elements *given, int *n)
 {
 	ReceiveOptions options;
 	char	   *name = receive_args(fcinfo, 0, &options);

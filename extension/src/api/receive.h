@@ -17,10 +17,13 @@ extern char *receive_args(FunctionCallInfo fcinfo, int first, ReceiveOptions *op
 /* One of them, counted from 1; a text in the current memory context. */
 extern Datum delivery_column(const Delivery *delivery, int column, bool *isnull);
 
-/* What such a function does: its deliveries, *n of them, in the current memory context. */
-typedef Delivery *(*Receiver) (FunctionCallInfo fcinfo, int *n);
-extern Delivery *receive_call(FunctionCallInfo fcinfo, int *n);
-extern Delivery *complete_and_receive_call(FunctionCallInfo fcinfo, int *n);
+/*
+ * What such a function does: its deliveries, *n of them, in the current memory context.  given, of as many as there
+ * are arguments, has in it elements of which no array was made; its place in fcinfo isn't looked at.  NULL: all are there.
+ */
+typedef Delivery *(*Receiver) (FunctionCallInfo fcinfo, const Elements *given, int *n);
+extern Delivery *receive_call(FunctionCallInfo fcinfo, const Elements *given, int *n);
+extern Delivery *complete_and_receive_call(FunctionCallInfo fcinfo, const Elements *given, int *n);
 
 extern PGDLLEXPORT Datum baton_receive(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum baton_complete_and_receive(PG_FUNCTION_ARGS);

@@ -43,10 +43,13 @@ static const struct
 	const char *name;
 	PGFunction	function;
 	Receiver	receiver;
+	int			args;
 } sources[] = {
-	{"baton_receive", baton_receive, receive_call},
-	{"baton_complete_and_receive", baton_complete_and_receive, complete_and_receive_call},
+	{"baton_receive", baton_receive, receive_call, 4},
+	{"baton_complete_and_receive", baton_complete_and_receive, complete_and_receive_call, 6},
 };
+
+#define ARGS_MAX 6
 
 typedef struct ReceiveScan
 {
@@ -54,7 +57,6 @@ typedef struct ReceiveScan
 	Receiver	receiver;
 	FmgrInfo	function;		/* as far as the statistics of functions want it */
 	List	   *args;			/* expressions */
-	ExprState **evaluators;		/* of those that aren't constants */
 	int		   *columns;		/* of a delivery, one for each of the slot */
 	bool		called;
 	Delivery   *deliveries;
@@ -64,26 +66,64 @@ typedef struct ReceiveScan
 
 /* ---- running it ---- */
 
-static void
-evaluate_args(ReceiveScan *scan, FunctionCallInfo fcinfo)
+/* Constants and parameters of a prepared statement, as most arguments are, needn't be compiled for it. */
+static Datum
+evaluate(ReceiveScan *scan, Expr *expr, bool *isnull)
 {
 	ExprContext *econtext = scan->css.ss.ps.ps_ExprContext;
+
+	if (IsA(expr, Const))
+	{
+		*isnull = castNode(Const, expr)->constisnull;
+		return castNode(Const, expr)->constvalue;
+	}
+	if (IsA(expr, Param))
+	{
+		const Param *param = castNode(Param, expr);
+		const ParamListInfoData *given = econtext->ecxt_param_list_info;
+
+		if (given != NULL && given->paramFetch == NULL && param->paramid <= given->numParams &&
+			given->params[param->paramid - 1].ptype == param->paramtype)
+		{
+			*isnull = given->params[param->paramid - 1].isnull;
+			return given->params[param->paramid - 1].value;
+		}
+	}
+	return ExecEvalExprSwitchContext(ExecInitExpr(expr, &scan->css.ss.ps), econtext, isnull);
+}
+
+static Elements
+evaluate_elements(ReceiveScan *scan, const ArrayExpr *array)
+{
+	Elements	out = {.count = list_length(array->elements)};
+	ListCell   *cell;
+
+	out.values = palloc(Max(out.count, 1) * sizeof(Datum));
+	out.nulls = palloc(Max(out.count, 1) * sizeof(bool));
+	foreach(cell, array->elements)
+	{
+		int			i = foreach_current_index(cell);
+
+		out.values[i] = evaluate(scan, lfirst(cell), &out.nulls[i]);
+	}
+	return out;
+}
+
+/* ARRAY[...] isn't made into an array, just to be taken apart again; its elements go to `given`. */
+static void
+evaluate_args(ReceiveScan *scan, FunctionCallInfo fcinfo, Elements *given)
+{
 	ListCell   *cell;
 
 	foreach(cell, scan->args)
 	{
 		int			n = foreach_current_index(cell);
-		NullableDatum *arg = &fcinfo->args[n];
+		Expr	   *arg = lfirst(cell);
 
-		if (IsA(lfirst(cell), Const))
-		{
-			const Const *constant = lfirst_node(Const, cell);
-
-			arg->value = constant->constvalue;
-			arg->isnull = constant->constisnull;
-		}
+		if (IsA(arg, ArrayExpr) && !castNode(ArrayExpr, arg)->multidims)
+			given[n] = evaluate_elements(scan, castNode(ArrayExpr, arg));
 		else
-			arg->value = ExecEvalExprSwitchContext(scan->evaluators[n], econtext, &arg->isnull);
+			fcinfo->args[n].value = evaluate(scan, arg, &fcinfo->args[n].isnull);
 	}
 }
 
@@ -91,20 +131,19 @@ evaluate_args(ReceiveScan *scan, FunctionCallInfo fcinfo)
 static void
 receive(ReceiveScan *scan)
 {
-	EState	   *estate = scan->css.ss.ps.state;
+	MemoryContext old = MemoryContextSwitchTo(scan->css.ss.ps.state->es_query_cxt);
+	Elements	given[ARGS_MAX] = {0};
 	PgStat_FunctionCallUsage usage;
-	MemoryContext old;
 
-	LOCAL_FCINFO(fcinfo, FUNC_MAX_ARGS);
+	LOCAL_FCINFO(fcinfo, ARGS_MAX);
 
 	InitFunctionCallInfoData(*fcinfo, &scan->function, list_length(scan->args), InvalidOid, NULL, NULL);
-	evaluate_args(scan, fcinfo);
+	evaluate_args(scan, fcinfo, given);
 	pgstat_init_function_usage(fcinfo, &usage);
-	old = MemoryContextSwitchTo(estate->es_query_cxt);
-	scan->deliveries = scan->receiver(fcinfo, &scan->count);
-	MemoryContextSwitchTo(old);
+	scan->deliveries = scan->receiver(fcinfo, given, &scan->count);
 	pgstat_end_function_usage(&usage, true);
 	scan->called = true;
+	MemoryContextSwitchTo(old);
 }
 
 static TupleTableSlot *
@@ -169,12 +208,6 @@ begin_scan(CustomScanState *css, EState *estate, int eflags)
 	scan->function.fn_oid = function->funcid;
 	scan->function.fn_stats = TRACK_FUNC_PL;
 	scan->args = function->args;
-	scan->evaluators = palloc0(list_length(scan->args) * sizeof(ExprState *));
-	foreach(cell, scan->args)
-	{
-		if (!IsA(lfirst(cell), Const))
-			scan->evaluators[foreach_current_index(cell)] = ExecInitExpr(lfirst(cell), &css->ss.ps);
-	}
 	scan->columns = palloc(list_length(plan->custom_scan_tlist) * sizeof(int));
 	foreach(cell, plan->custom_scan_tlist)
 		scan->columns[foreach_current_index(cell)] =
@@ -258,14 +291,14 @@ declared_source(Oid function)
  * take place around the call.
  */
 static int
-source_of(Oid function)
+source_of(const FuncExpr *call)
 {
-	int			source = declared_source(function);
+	int			source = declared_source(call->funcid);
 	FmgrInfo	info;
 
-	if (source < 0)
+	if (source < 0 || list_length(call->args) != sources[source].args)
 		return -1;
-	fmgr_info(function, &info);
+	fmgr_info(call->funcid, &info);
 	return info.fn_addr == sources[source].function ? source : -1;
 }
 
@@ -374,7 +407,7 @@ offer_path(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 	usual = linitial(rel->pathlist);
 	if (!IsA(usual, Path) || usual->pathtype != T_FunctionScan)
 		return;
-	source = source_of(call_in(rte)->funcid);
+	source = source_of(call_in(rte));
 	if (source < 0)
 		return;
 

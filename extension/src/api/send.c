@@ -98,19 +98,11 @@ baton_send(PG_FUNCTION_ARGS)
 }
 
 /* An option of a batch: one value for all, or one a message. */
-typedef struct BatchOption
-{
-	Datum	   *values;
-	bool	   *nulls;
-	int			count;
-} BatchOption;
-
-static BatchOption
+static Elements
 batch_option(FunctionCallInfo fcinfo, int n, const char *what, Oid type, int messages)
 {
-	BatchOption option;
+	Elements	option = array_arg(fcinfo, n, what, type);
 
-	option.values = array_arg(fcinfo, n, what, type, &option.nulls, &option.count);
 	if (option.values != NULL && option.count != 1 && option.count != messages)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -121,7 +113,7 @@ batch_option(FunctionCallInfo fcinfo, int n, const char *what, Oid type, int mes
 
 /* The value for message i; false: null. */
 static bool
-option_value(const BatchOption *option, int i, Datum *value)
+option_value(const Elements *option, int i, Datum *value)
 {
 	int			at = option->count == 1 ? 0 : i;
 
@@ -152,18 +144,17 @@ baton_send_batch(PG_FUNCTION_ARGS)
 	char	   *name = queue_name_arg(PG_ARGISNULL(0),
 									  PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0));
 	TimestampTz now = baton_now();
-	int			n;
-	bool	   *nulls;
-	Datum	   *payloads = array_arg(fcinfo, 1, "payloads", JSONBOID, &nulls, &n);
-	BatchOption headers = batch_option(fcinfo, 2, "headers", JSONBOID, n);
-	BatchOption priority = batch_option(fcinfo, 3, "priority", INT4OID, n);
-	BatchOption delay = batch_option(fcinfo, 4, "delay", INTERVALOID, n);
-	BatchOption deliver_at = batch_option(fcinfo, 5, "deliver_at", TIMESTAMPTZOID, n);
-	BatchOption expires_in = batch_option(fcinfo, 6, "expires_in", INTERVALOID, n);
-	BatchOption key = batch_option(fcinfo, 7, "key", TEXTOID, n);
+	Elements	payloads = array_arg(fcinfo, 1, "payloads", JSONBOID);
+	int			n = payloads.count;
+	Elements	headers = batch_option(fcinfo, 2, "headers", JSONBOID, n);
+	Elements	priority = batch_option(fcinfo, 3, "priority", INT4OID, n);
+	Elements	delay = batch_option(fcinfo, 4, "delay", INTERVALOID, n);
+	Elements	deliver_at = batch_option(fcinfo, 5, "deliver_at", TIMESTAMPTZOID, n);
+	Elements	expires_in = batch_option(fcinfo, 6, "expires_in", INTERVALOID, n);
+	Elements	key = batch_option(fcinfo, 7, "key", TEXTOID, n);
 	MessageRow *rows = palloc0(Max(n, 1) * sizeof(MessageRow));
 
-	if (payloads == NULL)
+	if (payloads.values == NULL)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("payloads must not be null")));
 	if (n > BATCH_MAX)
@@ -175,11 +166,11 @@ baton_send_batch(PG_FUNCTION_ARGS)
 		TimestampTz at;
 		Datum		value;
 
-		if (nulls[i])
+		if (payloads.nulls[i])
 			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 							errmsg("payload must not be null"),
 							errdetail("Element %d of payloads is.", i + 1)));
-		rows[i].payload = DatumGetJsonbP(payloads[i]);
+		rows[i].payload = DatumGetJsonbP(payloads.values[i]);
 		if (option_value(&headers, i, &value))
 			rows[i].headers = DatumGetJsonbP(value);
 		if (option_value(&priority, i, &value))

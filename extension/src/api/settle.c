@@ -89,78 +89,82 @@ baton_receipt_queue(PG_FUNCTION_ARGS)
 /* Batches */
 
 static const text **
-receipts_arg(FunctionCallInfo fcinfo, int *n)
+receipts_of(const Elements *receipts)
 {
-	bool	   *nulls;
-	Datum	   *values = array_arg(fcinfo, 0, "receipts", TEXTOID, &nulls, n);
-	const text **receipts = palloc(Max(*n, 1) * sizeof(text *));
+	const text **out = palloc(Max(receipts->count, 1) * sizeof(text *));
 
-	if (values == NULL)
+	if (receipts->values == NULL)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("receipts must not be null")));
-	for (int i = 0; i < *n; i++)
+	for (int i = 0; i < receipts->count; i++)
 	{
-		if (nulls[i])
+		if (receipts->nulls[i])
 			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 							errmsg("receipt must not be null"),
 							errdetail("Element %d of receipts is.", i + 1)));
-		receipts[i] = DatumGetTextPP(values[i]);
+		out[i] = DatumGetTextPP(receipts->values[i]);
 	}
-	return receipts;
+	return out;
 }
 
-/* Argument 1 of a batch: one element for all, as many as receipts, or null. */
-static Datum *
-details_arg(FunctionCallInfo fcinfo, const char *what, Oid type, int n, bool **nulls,
-			int *count)
+/* Raises 22023 unless there is one element for all, or as many as receipts, or none at all. */
+static void
+check_details(const Elements *details, const char *what, int receipts)
 {
-	Datum	   *values = array_arg(fcinfo, 1, what, type, nulls, count);
-
-	if (values != NULL && *count != n && *count != 1)
+	if (details->values != NULL && details->count != receipts && details->count != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s has %d elements for %d receipts", what, *count, n),
+				 errmsg("%s has %d elements for %d receipts", what, details->count, receipts),
 				 errhint("Give one element for all, or as many as receipts.")));
-	return values;
+}
+
+/* What goes with receipt i; false: null. */
+static bool
+detail_of(const Elements *details, int i, Datum *detail)
+{
+	int			at = details->count == 1 ? 0 : i;
+
+	if (details->values == NULL || details->nulls[at])
+		return false;
+	*detail = details->values[at];
+	return true;
 }
 
 static Jsonb **
-results_arg(FunctionCallInfo fcinfo, int n)
+results_of(const Elements *elements, int n)
 {
-	bool	   *nulls;
-	int			count;
-	Datum	   *values = details_arg(fcinfo, "results", JSONBOID, n, &nulls, &count);
 	Jsonb	  **results = palloc0(Max(n, 1) * sizeof(Jsonb *));
+	Datum		value;
 
-	for (int i = 0; values != NULL && i < n; i++)
-		if (!nulls[count == 1 ? 0 : i])
-			results[i] = DatumGetJsonbP(values[count == 1 ? 0 : i]);
+	check_details(elements, "results", n);
+	for (int i = 0; i < n; i++)
+		if (detail_of(elements, i, &value))
+			results[i] = DatumGetJsonbP(value);
 	return results;
 }
 
 static Jsonb **
-errors_arg(FunctionCallInfo fcinfo, int n)
+errors_of(const Elements *elements, int n)
 {
-	bool	   *nulls;
-	int			count;
-	Datum	   *values = details_arg(fcinfo, "errors", TEXTOID, n, &nulls, &count);
 	Jsonb	  **details = palloc0(Max(n, 1) * sizeof(Jsonb *));
+	Datum		value;
 
-	for (int i = 0; values != NULL && i < n; i++)
-		if (!nulls[count == 1 ? 0 : i])
-			details[i] = error_detail(TextDatumGetCString(values[count == 1 ? 0 : i]), 0);
+	check_details(elements, "errors", n);
+	for (int i = 0; i < n; i++)
+		if (detail_of(elements, i, &value))
+			details[i] = error_detail(TextDatumGetCString(value), 0);
 	return details;
 }
 
 static Datum
-settle_batch(FunctionCallInfo fcinfo, const text *const *receipts, int n,
-			 const SettleRequest *request)
+settle_batch(FunctionCallInfo fcinfo, const Elements *receipts, const SettleRequest *request)
 {
+	int			n = receipts->count;
 	bool	   *settled = palloc0(Max(n, 1) * sizeof(bool));
 	Rows		rows;
 
 	rows_begin(fcinfo, NULL, &rows);
-	settle_claims(receipts, n, request, settled, NULL, NULL);
+	settle_claims(receipts_of(receipts), n, request, settled, NULL, NULL);
 	for (int i = 0; i < n; i++)
 	{
 		Datum		values[2] = {Int32GetDatum(i + 1), BoolGetDatum(settled[i])};
@@ -174,55 +178,64 @@ settle_batch(FunctionCallInfo fcinfo, const text *const *receipts, int n,
 Datum
 baton_complete_batch(PG_FUNCTION_ARGS)
 {
-	int			n;
-	const text **receipts = receipts_arg(fcinfo, &n);
+	Elements	receipts = array_arg(fcinfo, 0, "receipts", TEXTOID);
+	Elements	results = array_arg(fcinfo, 1, "results", JSONBOID);
 	SettleRequest request = {.action = EVENT_COMPLETED,
-							 .details = results_arg(fcinfo, n),
+							 .details = results_of(&results, receipts.count),
 							 .strict = bool_arg(fcinfo, 2, "strict")};
 
-	return settle_batch(fcinfo, receipts, n, &request);
+	return settle_batch(fcinfo, &receipts, &request);
 }
 
 Datum
 baton_fail_batch(PG_FUNCTION_ARGS)
 {
-	int			n;
-	const text **receipts = receipts_arg(fcinfo, &n);
+	Elements	receipts = array_arg(fcinfo, 0, "receipts", TEXTOID);
+	Elements	errors = array_arg(fcinfo, 1, "errors", TEXTOID);
 	SettleRequest request = {.action = EVENT_FAILED,
-							 .details = errors_arg(fcinfo, n),
+							 .details = errors_of(&errors, receipts.count),
 							 .delay = interval_arg_or(fcinfo, 2, "retry_in", true, -1),
 							 .retry = bool_arg(fcinfo, 3, "retry"),
 							 .strict = bool_arg(fcinfo, 4, "strict")};
 
-	return settle_batch(fcinfo, receipts, n, &request);
+	return settle_batch(fcinfo, &receipts, &request);
 }
 
 Datum
 baton_release_batch(PG_FUNCTION_ARGS)
 {
-	int			n;
-	const text **receipts = receipts_arg(fcinfo, &n);
+	Elements	receipts = array_arg(fcinfo, 0, "receipts", TEXTOID);
 	SettleRequest request = {.action = EVENT_RELEASED,
 							 .delay = interval_arg_or(fcinfo, 1, "delay", true, 0),
 							 .retry = true,
 							 .strict = bool_arg(fcinfo, 2, "strict")};
 
-	return settle_batch(fcinfo, receipts, n, &request);
+	return settle_batch(fcinfo, &receipts, &request);
+}
+
+/* Argument n as an array, unless its elements were given instead. */
+static Elements
+elements_arg(FunctionCallInfo fcinfo, const Elements *given, int n, const char *what, Oid type)
+{
+	if (given != NULL && given[n].values != NULL)
+		return given[n];
+	return array_arg(fcinfo, n, what, type);
 }
 
 Delivery *
-complete_and_receive_call(FunctionCallInfo fcinfo, int *n)
+complete_and_receive_call(FunctionCallInfo fcinfo, const Elements *given, int *n)
 {
-	int			settling;
-	const text **receipts = receipts_arg(fcinfo, &settling);
+	Elements	receipts = elements_arg(fcinfo, given, 0, "receipts", TEXTOID);
+	Elements	results = elements_arg(fcinfo, given, 1, "results", JSONBOID);
+	const text **settling = receipts_of(&receipts);
 	SettleRequest request = {.action = EVENT_COMPLETED,
-							 .details = results_arg(fcinfo, settling),
+							 .details = results_of(&results, receipts.count),
 							 .strict = true};
 	ReceiveOptions options;
 	char	   *name = receive_args(fcinfo, 2, &options);
 
-	if (settling > 0)
-		settle_claims(receipts, settling, &request, NULL, NULL, NULL);
+	if (receipts.count > 0)
+		settle_claims(settling, receipts.count, &request, NULL, NULL, NULL);
 	return queue_receive(name, &options, n);
 }
 

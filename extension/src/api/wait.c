@@ -93,27 +93,25 @@ baton_wait(PG_FUNCTION_ARGS)
 Datum
 baton_wait_any(PG_FUNCTION_ARGS)
 {
-	int			n;
-	bool	   *nulls;
-	Datum	   *names;
+	Elements	names;
 	QueueRef   *refs;
 	int64		timeout;
 	int			found;
 	Datum		result = (Datum) 0;
 
-	names = array_arg(fcinfo, 0, "queues", TEXTOID, &nulls, &n);
+	names = array_arg(fcinfo, 0, "queues", TEXTOID);
 	timeout = timeout_arg(fcinfo, 1);
-	if (names == NULL || n == 0)
+	if (names.count == 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("queues must name at least one queue")));
-	refs = palloc(n * sizeof(QueueRef));
-	for (int i = 0; i < n; i++)
-		refs[i] = resolve_queue(queue_name_arg(nulls[i], names[i]));
+	refs = palloc(names.count * sizeof(QueueRef));
+	for (int i = 0; i < names.count; i++)
+		refs[i] = resolve_queue(queue_name_arg(names.nulls[i], names.values[i]));
 	end_transaction(fcinfo, "wait_any");
-	found = queue_wait(refs, n, timeout);
+	found = queue_wait(refs, names.count, timeout);
 	EnsurePortalSnapshotExists();
 	if (found >= 0)
-		result = names[found];
+		result = names.values[found];
 	return return_inout(fcinfo, result, found < 0);
 }
 

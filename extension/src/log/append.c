@@ -3,7 +3,7 @@
  *	  Rows into the log, by the table access method and without SPI.
  *
  * Every message costs at least one row here, so this path is kept short: no plan,
- * no range table, no EState.  A single row goes through table_tuple_insert(); more
+ * no range table, no EState.  A single row goes right to heap_insert(), as segments are always heaps; more
  * go through table_multi_insert() in chunks, bounded in rows and in bytes, so that a
  * batch of large payloads isn't copied as a whole.
  *
@@ -15,19 +15,22 @@
 #include "log/indexing.h"
 #include "log/row.h"
 
+#include "access/heapam.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 /* A chunk of a batch ends at whichever comes first. */
 #define CHUNK_ROWS 1000
 #define CHUNK_BYTES (64 * 1024)
 
-/* Writes row `n` of an array into slot; returns about how many bytes it has. */
-typedef Size (*FillSlot)(TupleTableSlot *slot, const void *rows, int n);
+/* Sets the columns of row `n` of an array; returns about how many bytes it has. */
+typedef Size (*FillRow)(Columns out, const void *rows, int n);
 
 static const char *const action_names[] = {
 	[EVENT_NONE] = "none",
@@ -65,81 +68,135 @@ log_event_action_parse(const char *name, int length)
 /* ---- from rows to slots ---- */
 
 static inline void
-set_pointer(TupleTableSlot *slot, AttrNumber column, const void *pointer)
+set(Columns row, AttrNumber column, Datum value)
 {
-	slot->tts_values[column - 1] = PointerGetDatum(pointer);
-	slot->tts_isnull[column - 1] = pointer == NULL;
+	row.values[column - 1] = value;
+	row.isnull[column - 1] = false;
 }
 
 static inline void
-set_int64(TupleTableSlot *slot, AttrNumber column, int64 value)
+set_or_null(Columns row, AttrNumber column, Datum value, bool null)
 {
-	slot->tts_values[column - 1] = Int64GetDatum(value);
-	slot->tts_isnull[column - 1] = false;
+	row.values[column - 1] = value;
+	row.isnull[column - 1] = null;
+}
+
+static inline void
+set_pointer(Columns row, AttrNumber column, const void *pointer)
+{
+	set_or_null(row, column, PointerGetDatum(pointer), pointer == NULL);
 }
 
 /* Where 0 means null. */
 static inline void
-set_int64_or_null(TupleTableSlot *slot, AttrNumber column, int64 value)
+set_int64_or_null(Columns row, AttrNumber column, int64 value)
 {
-	slot->tts_values[column - 1] = Int64GetDatum(value);
-	slot->tts_isnull[column - 1] = value == 0;
-}
-
-static inline void
-set_int32(TupleTableSlot *slot, AttrNumber column, int32 value)
-{
-	slot->tts_values[column - 1] = Int32GetDatum(value);
-	slot->tts_isnull[column - 1] = false;
+	set_or_null(row, column, Int64GetDatum(value), value == 0);
 }
 
 static Size
-fill_message(TupleTableSlot *slot, const void *rows, int n)
+fill_message(Columns out, const void *rows, int n)
 {
 	const MessageRow *row = (const MessageRow *) rows + n;
 
-	set_int64(slot, MESSAGE_ID, row->id);
-	set_int32(slot, MESSAGE_QUEUE_ID, row->queue_id);
-	set_int64(slot, MESSAGE_SENT_AT, row->sent_at);
-	set_int64_or_null(slot, MESSAGE_DELIVER_AT, row->deliver_at);
-	set_int64_or_null(slot, MESSAGE_EXPIRES_AT, row->expires_at);
-	slot->tts_values[MESSAGE_PRIORITY - 1] = Int16GetDatum(row->priority);
-	slot->tts_isnull[MESSAGE_PRIORITY - 1] = false;
-	set_pointer(slot, MESSAGE_KEY, row->key);
-	set_pointer(slot, MESSAGE_UNIQUE_KEY, row->unique_key);
-	set_int64_or_null(slot, MESSAGE_ORIGIN, row->origin);
-	set_pointer(slot, MESSAGE_HEADERS, row->headers);
-	set_pointer(slot, MESSAGE_PAYLOAD, row->payload);
+	set(out, MESSAGE_ID, Int64GetDatum(row->id));
+	set(out, MESSAGE_QUEUE_ID, Int32GetDatum(row->queue_id));
+	set(out, MESSAGE_SENT_AT, TimestampTzGetDatum(row->sent_at));
+	set_int64_or_null(out, MESSAGE_DELIVER_AT, row->deliver_at);
+	set_int64_or_null(out, MESSAGE_EXPIRES_AT, row->expires_at);
+	set(out, MESSAGE_PRIORITY, Int16GetDatum(row->priority));
+	set_pointer(out, MESSAGE_KEY, row->key);
+	set_pointer(out, MESSAGE_UNIQUE_KEY, row->unique_key);
+	set_int64_or_null(out, MESSAGE_ORIGIN, row->origin);
+	set_pointer(out, MESSAGE_HEADERS, row->headers);
+	set_pointer(out, MESSAGE_PAYLOAD, row->payload);
 
 	return 100 + (row->payload ? VARSIZE_ANY(row->payload) : 0) +
 		(row->headers ? VARSIZE_ANY(row->headers) : 0);
 }
 
+/* The role that was asked for last: mostly the next is the same. */
+static Oid	last_role = InvalidOid;
+static NameData last_role_name;
+
+static void
+roles_changed(Datum argument, int cache, uint32 hash)
+{
+	last_role = InvalidOid;
+}
+
+/* NULL: there is none, or it is gone. */
+static text *
+role_name(Oid role)
+{
+	static bool registered = false;
+	char	   *name;
+
+	if (!OidIsValid(role))
+		return NULL;
+	if (role != last_role)
+	{
+		if (!registered)
+			CacheRegisterSyscacheCallback(AUTHOID, roles_changed, (Datum) 0);
+		registered = true;
+		name = GetUserNameFromId(role, true);
+		if (name == NULL)
+			return NULL;
+		namestrcpy(&last_role_name, name);
+		last_role = role;
+	}
+	return cstring_to_text(NameStr(last_role_name));
+}
+
 static Size
-fill_event(TupleTableSlot *slot, const void *rows, int n)
+fill_event(Columns out, const void *rows, int n)
 {
 	const EventRow *row = (const EventRow *) rows + n;
-	char	   *role = OidIsValid(row->role) ? GetUserNameFromId(row->role, true) : NULL;
 
-	set_int64(slot, EVENT_ID, row->id);
-	set_int64(slot, EVENT_MESSAGE_ID, row->message_id);
-	set_int32(slot, EVENT_QUEUE_ID, row->queue_id);
-	set_int64(slot, EVENT_AT, row->at);
-	set_pointer(slot, EVENT_ACTION, cstring_to_text(log_event_action_name(row->action)));
-	set_int32(slot, EVENT_ATTEMPT, row->attempt);
-	set_int32(slot, EVENT_FAILURES, row->failures);
-	set_int32(slot, EVENT_CRASHES, row->crashes);
-	set_int64_or_null(slot, EVENT_CLAIMED_AT, row->claimed_at);
-	set_int32(slot, EVENT_PROCESS_ID, row->process_id);
-	slot->tts_isnull[EVENT_PROCESS_ID - 1] = row->process_id == 0;
-	set_pointer(slot, EVENT_ROLE, role ? cstring_to_text(role) : NULL);
-	set_int64_or_null(slot, EVENT_DELIVER_AT, row->deliver_at);
-	set_pointer(slot, EVENT_DETAIL, row->detail);
+	set(out, EVENT_ID, Int64GetDatum(row->id));
+	set(out, EVENT_MESSAGE_ID, Int64GetDatum(row->message_id));
+	set(out, EVENT_QUEUE_ID, Int32GetDatum(row->queue_id));
+	set(out, EVENT_AT, TimestampTzGetDatum(row->at));
+	set_pointer(out, EVENT_ACTION, cstring_to_text(log_event_action_name(row->action)));
+	set(out, EVENT_ATTEMPT, Int32GetDatum(row->attempt));
+	set(out, EVENT_FAILURES, Int32GetDatum(row->failures));
+	set(out, EVENT_CRASHES, Int32GetDatum(row->crashes));
+	set_int64_or_null(out, EVENT_CLAIMED_AT, row->claimed_at);
+	set_or_null(out, EVENT_PROCESS_ID, Int32GetDatum(row->process_id), row->process_id == 0);
+	set_pointer(out, EVENT_ROLE, role_name(row->role));
+	set_int64_or_null(out, EVENT_DELIVER_AT, row->deliver_at);
+	set_pointer(out, EVENT_DETAIL, row->detail);
 
 	return 100 + (row->detail ? VARSIZE_ANY(row->detail) : 0);
 }
 
 /* ---- appending ---- */
+
+/* Columns that somebody added by hand stay null: ours come first, and only they are filled. */
+static void
+clear(Columns row, TupleDesc desc)
+{
+	memset(row.isnull, true, desc->natts * sizeof(bool));
+}
+
+/* One row needs no slot, and little memory, which goes with what the caller allocates. */
+static void
+append_one(Relation rel, const TableIndexes *indexes, FillRow fill, const void *row, ItemPointerData *tid)
+{
+	Datum		values[MaxHeapAttributeNumber];
+	bool		isnull[MaxHeapAttributeNumber];
+	Columns		columns = {values, isnull};
+	HeapTuple	tuple;
+
+	clear(columns, RelationGetDescr(rel));
+	fill(columns, row, 0);
+	tuple = heap_form_tuple(RelationGetDescr(rel), values, isnull);
+	heap_insert(rel, tuple, GetCurrentCommandId(true), 0, NULL);
+	log_index_row(rel, indexes, columns, &tuple->t_self);
+	if (tid != NULL)
+		*tid = tuple->t_self;
+	heap_freetuple(tuple);
+}
 
 /* Virtual, as the indexes then find the columns in it; one of the table's own kind would be taken apart again. */
 static TupleTableSlot *
@@ -147,23 +204,8 @@ make_slot(TupleDesc desc)
 {
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 
-	/* columns that somebody added by hand stay null: ours come first, and only they are filled */
-	memset(slot->tts_isnull, true, desc->natts * sizeof(bool));
+	clear(slot_columns(slot), desc);
 	return slot;
-}
-
-static void
-append_one(Relation rel, FillSlot fill, const void *rows, ItemPointerData *tids)
-{
-	TupleTableSlot *slot = make_slot(RelationGetDescr(rel));
-
-	fill(slot, rows, 0);
-	ExecStoreVirtualTuple(slot);
-	table_tuple_insert(rel, slot, GetCurrentCommandId(true), 0, NULL);
-	log_index_rows(rel, &slot, 1);
-	if (tids != NULL)
-		tids[0] = slot->tts_tid;
-	ExecDropSingleTupleTableSlot(slot);
 }
 
 /*
@@ -171,7 +213,7 @@ append_one(Relation rel, FillSlot fill, const void *rows, ItemPointerData *tids)
  * Slots are made in slot_context when they are first needed.
  */
 static int
-fill_chunk(TupleDesc desc, FillSlot fill, const void *rows, int first, int n,
+fill_chunk(TupleDesc desc, FillRow fill, const void *rows, int first, int n,
 		   TupleTableSlot **slots, MemoryContext slot_context)
 {
 	int			count = 0;
@@ -188,7 +230,7 @@ fill_chunk(TupleDesc desc, FillSlot fill, const void *rows, int first, int n,
 		}
 		else
 			ExecClearTuple(slots[count]);
-		bytes += fill(slots[count], rows, first + count);
+		bytes += fill(slot_columns(slots[count]), rows, first + count);
 		ExecStoreVirtualTuple(slots[count]);
 		count++;
 	}
@@ -200,7 +242,7 @@ fill_chunk(TupleDesc desc, FillSlot fill, const void *rows, int first, int n,
  * descriptor, since each use of the relation's own would be counted; so there is nothing to drop.
  */
 static void
-append_many(Relation rel, FillSlot fill, const void *rows, int n, ItemPointerData *tids)
+append_many(Relation rel, FillRow fill, const void *rows, int n, ItemPointerData *tids)
 {
 	TupleDesc	desc = CreateTupleDescCopy(RelationGetDescr(rel));
 	TupleTableSlot **slots = palloc0(sizeof(TupleTableSlot *) * Min(n, CHUNK_ROWS));
@@ -224,18 +266,18 @@ append_many(Relation rel, FillSlot fill, const void *rows, int n, ItemPointerDat
 	MemoryContextSwitchTo(outer);
 }
 
-/* One row needs little memory, which goes with what its caller allocates for the call. */
 static void
-append(Relation rel, FillSlot fill, const void *rows, int n, ItemPointerData *tids)
+append(Relation rel, FillRow fill, const void *rows, int n, ItemPointerData *tids)
 {
+	const TableIndexes *indexes = n == 1 ? log_plain_indexes(rel) : NULL;
 	MemoryContext context;
 	MemoryContext old;
 
 	if (n == 0)
 		return;
-	if (n == 1)
+	if (indexes != NULL)
 	{
-		append_one(rel, fill, rows, tids);
+		append_one(rel, indexes, fill, rows, tids);
 		return;
 	}
 	context = AllocSetContextCreate(CurrentMemoryContext, "baton append",

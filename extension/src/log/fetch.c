@@ -18,6 +18,7 @@
 #include "log/row.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/skey.h"
 #include "access/tableam.h"
 #include "baton.h"
@@ -34,50 +35,57 @@
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
-/* ---- from slots to rows ---- */
+/* ---- from columns to rows ---- */
 
 static inline int64
-slot_int64(TupleTableSlot *slot, AttrNumber column)
+get_int64(Columns row, AttrNumber column)
 {
-	return slot->tts_isnull[column - 1] ? 0 : DatumGetInt64(slot->tts_values[column - 1]);
+	return row.isnull[column - 1] ? 0 : DatumGetInt64(row.values[column - 1]);
 }
 
 static inline int32
-slot_int32(TupleTableSlot *slot, AttrNumber column)
+get_int32(Columns row, AttrNumber column)
 {
-	return slot->tts_isnull[column - 1] ? 0 : DatumGetInt32(slot->tts_values[column - 1]);
+	return row.isnull[column - 1] ? 0 : DatumGetInt32(row.values[column - 1]);
 }
 
 static inline int16
-slot_int16(TupleTableSlot *slot, AttrNumber column)
+get_int16(Columns row, AttrNumber column)
 {
-	return slot->tts_isnull[column - 1] ? 0 : DatumGetInt16(slot->tts_values[column - 1]);
+	return row.isnull[column - 1] ? 0 : DatumGetInt16(row.values[column - 1]);
 }
 
-/* A detoasted copy, which doesn't depend on the slot; NULL where null. */
+/* A detoasted copy, which doesn't depend on the row; NULL where null. */
 static inline void *
-slot_varlena(TupleTableSlot *slot, AttrNumber column)
+get_varlena(Columns row, AttrNumber column)
 {
-	if (slot->tts_isnull[column - 1])
+	if (row.isnull[column - 1])
 		return NULL;
-	return PG_DETOAST_DATUM_COPY(slot->tts_values[column - 1]);
+	return PG_DETOAST_DATUM_COPY(row.values[column - 1]);
+}
+
+/* The columns up to the n-th. */
+static inline Columns
+fetch_columns(TupleTableSlot *slot, int n)
+{
+	slot_getsomeattrs(slot, n);
+	return slot_columns(slot);
 }
 
 static void
-read_message(TupleTableSlot *slot, MessageRow *out)
+read_message(Columns row, MessageRow *out)
 {
-	slot_getsomeattrs(slot, MESSAGE_COLUMNS);
-	out->id = slot_int64(slot, MESSAGE_ID);
-	out->queue_id = slot_int32(slot, MESSAGE_QUEUE_ID);
-	out->sent_at = slot_int64(slot, MESSAGE_SENT_AT);
-	out->deliver_at = slot_int64(slot, MESSAGE_DELIVER_AT);
-	out->expires_at = slot_int64(slot, MESSAGE_EXPIRES_AT);
-	out->priority = slot_int16(slot, MESSAGE_PRIORITY);
-	out->key = slot_varlena(slot, MESSAGE_KEY);
-	out->unique_key = slot_varlena(slot, MESSAGE_UNIQUE_KEY);
-	out->origin = slot_int64(slot, MESSAGE_ORIGIN);
-	out->headers = slot_varlena(slot, MESSAGE_HEADERS);
-	out->payload = slot_varlena(slot, MESSAGE_PAYLOAD);
+	out->id = get_int64(row, MESSAGE_ID);
+	out->queue_id = get_int32(row, MESSAGE_QUEUE_ID);
+	out->sent_at = get_int64(row, MESSAGE_SENT_AT);
+	out->deliver_at = get_int64(row, MESSAGE_DELIVER_AT);
+	out->expires_at = get_int64(row, MESSAGE_EXPIRES_AT);
+	out->priority = get_int16(row, MESSAGE_PRIORITY);
+	out->key = get_varlena(row, MESSAGE_KEY);
+	out->unique_key = get_varlena(row, MESSAGE_UNIQUE_KEY);
+	out->origin = get_int64(row, MESSAGE_ORIGIN);
+	out->headers = get_varlena(row, MESSAGE_HEADERS);
+	out->payload = get_varlena(row, MESSAGE_PAYLOAD);
 }
 
 uint64
@@ -90,16 +98,16 @@ log_key_hash(int32 queue_id, const text *key)
 }
 
 static uint64
-read_key_hash(TupleTableSlot *slot)
+read_key_hash(Columns row)
 {
-	Datum		datum = slot->tts_values[MESSAGE_KEY - 1];
+	Datum		datum = row.values[MESSAGE_KEY - 1];
 	text	   *key;
 	uint64		hash;
 
-	if (slot->tts_isnull[MESSAGE_KEY - 1])
+	if (row.isnull[MESSAGE_KEY - 1])
 		return 0;
 	key = DatumGetTextPP(datum);
-	hash = log_key_hash(slot_int32(slot, MESSAGE_QUEUE_ID), key);
+	hash = log_key_hash(get_int32(row, MESSAGE_QUEUE_ID), key);
 	if ((Pointer) key != DatumGetPointer(datum))
 		pfree(key);
 	return hash;
@@ -110,66 +118,67 @@ static void
 read_head(TupleTableSlot *slot, void *out, int n)
 {
 	MessageHead *head = (MessageHead *) out + n;
+	Columns		row = fetch_columns(slot, MESSAGE_KEY);
 
-	slot_getsomeattrs(slot, MESSAGE_KEY);
-	head->id = slot_int64(slot, MESSAGE_ID);
+	head->id = get_int64(row, MESSAGE_ID);
 	head->tid = slot->tts_tid;
-	head->priority = slot_int16(slot, MESSAGE_PRIORITY);
-	head->sent_at = slot_int64(slot, MESSAGE_SENT_AT);
-	head->deliver_at = slot_int64(slot, MESSAGE_DELIVER_AT);
-	head->expires_at = slot_int64(slot, MESSAGE_EXPIRES_AT);
-	head->key_hash = read_key_hash(slot);
+	head->priority = get_int16(row, MESSAGE_PRIORITY);
+	head->sent_at = get_int64(row, MESSAGE_SENT_AT);
+	head->deliver_at = get_int64(row, MESSAGE_DELIVER_AT);
+	head->expires_at = get_int64(row, MESSAGE_EXPIRES_AT);
+	head->key_hash = read_key_hash(row);
 }
 
 static void
 read_due_event(TupleTableSlot *slot, void *out, int n)
 {
 	DueEvent   *due = (DueEvent *) out + n;
+	Columns		row = fetch_columns(slot, EVENT_DELIVER_AT);
 
-	slot_getsomeattrs(slot, EVENT_DELIVER_AT);
-	due->message_id = slot_int64(slot, EVENT_MESSAGE_ID);
-	due->deliver_at = slot_int64(slot, EVENT_DELIVER_AT);
+	due->message_id = get_int64(row, EVENT_MESSAGE_ID);
+	due->deliver_at = get_int64(row, EVENT_DELIVER_AT);
 }
 
 /* Fetches the columns up to the attempt. */
 static EventAction
 read_action(TupleTableSlot *slot)
 {
+	Columns		row = fetch_columns(slot, EVENT_ATTEMPT);
 	text	   *action;
 
-	slot_getsomeattrs(slot, EVENT_ATTEMPT);
-	if (slot->tts_isnull[EVENT_ACTION - 1])
+	if (row.isnull[EVENT_ACTION - 1])
 		return EVENT_NONE;
-	action = DatumGetTextPP(slot->tts_values[EVENT_ACTION - 1]);
+	action = DatumGetTextPP(row.values[EVENT_ACTION - 1]);
 	return log_event_action_parse(VARDATA_ANY(action), VARSIZE_ANY_EXHDR(action));
 }
 
 /* The role's Oid, InvalidOid if it is null or gone. */
 static Oid
-read_role(TupleTableSlot *slot)
+read_role(Columns row)
 {
-	if (slot->tts_isnull[EVENT_ROLE - 1])
+	if (row.isnull[EVENT_ROLE - 1])
 		return InvalidOid;
-	return get_role_oid(TextDatumGetCString(slot->tts_values[EVENT_ROLE - 1]), true);
+	return get_role_oid(TextDatumGetCString(row.values[EVENT_ROLE - 1]), true);
 }
 
 static void
 read_event(TupleTableSlot *slot, EventAction action, bool with_detail, EventRow *out)
 {
-	slot_getsomeattrs(slot, EVENT_COLUMNS);
-	out->id = slot_int64(slot, EVENT_ID);
-	out->message_id = slot_int64(slot, EVENT_MESSAGE_ID);
-	out->queue_id = slot_int32(slot, EVENT_QUEUE_ID);
-	out->at = slot_int64(slot, EVENT_AT);
+	Columns		row = fetch_columns(slot, EVENT_COLUMNS);
+
+	out->id = get_int64(row, EVENT_ID);
+	out->message_id = get_int64(row, EVENT_MESSAGE_ID);
+	out->queue_id = get_int32(row, EVENT_QUEUE_ID);
+	out->at = get_int64(row, EVENT_AT);
 	out->action = action;
-	out->attempt = slot_int32(slot, EVENT_ATTEMPT);
-	out->failures = slot_int32(slot, EVENT_FAILURES);
-	out->crashes = slot_int32(slot, EVENT_CRASHES);
-	out->claimed_at = slot_int64(slot, EVENT_CLAIMED_AT);
-	out->process_id = slot_int32(slot, EVENT_PROCESS_ID);
-	out->role = with_detail ? read_role(slot) : InvalidOid;
-	out->deliver_at = slot_int64(slot, EVENT_DELIVER_AT);
-	out->detail = with_detail ? slot_varlena(slot, EVENT_DETAIL) : NULL;
+	out->attempt = get_int32(row, EVENT_ATTEMPT);
+	out->failures = get_int32(row, EVENT_FAILURES);
+	out->crashes = get_int32(row, EVENT_CRASHES);
+	out->claimed_at = get_int64(row, EVENT_CLAIMED_AT);
+	out->process_id = get_int32(row, EVENT_PROCESS_ID);
+	out->role = with_detail ? read_role(row) : InvalidOid;
+	out->deliver_at = get_int64(row, EVENT_DELIVER_AT);
+	out->detail = with_detail ? get_varlena(row, EVENT_DETAIL) : NULL;
 }
 
 /* ---- by TID ---- */
@@ -180,7 +189,7 @@ read_event(TupleTableSlot *slot, EventAction action, bool with_detail, EventRow 
  * since who truncates it locks it exclusively and invalidates that number.
  */
 static inline bool
-block_exists(Relation rel, ItemPointer tid)
+block_exists(Relation rel, const ItemPointerData *tid)
 {
 	BlockNumber block = ItemPointerGetBlockNumberNoCheck(tid);
 	BlockNumber known = BatonSmgr(rel)->smgr_cached_nblocks[MAIN_FORKNUM];
@@ -190,40 +199,53 @@ block_exists(Relation rel, ItemPointer tid)
 	return block < RelationGetNumberOfBlocks(rel);
 }
 
+static bool
+is_seen(HeapTuple tuple, Buffer buffer, Snapshot snapshot)
+{
+	bool		seen;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	seen = HeapTupleSatisfiesVisibility(tuple, snapshot, buffer);
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	return seen;
+}
+
 /* Why the caller's snapshot doesn't see a row: the latest one does, or somebody deleted or updated it by hand. */
 static FetchVerdict
-why_unseen(Relation rel, TupleTableSlot *slot)
+why_unseen(HeapTuple tuple, Buffer buffer)
 {
 	Snapshot	latest = RegisterSnapshot(GetLatestSnapshot());
-	bool		seen = table_tuple_satisfies_snapshot(rel, slot, latest);
+	bool		seen = is_seen(tuple, buffer, latest);
 
 	UnregisterSnapshot(latest);
 	return seen ? FETCH_NOT_YET : FETCH_ELSEWHERE;
 }
 
+/* Without a slot, which would take longer to make than the row to be read; segments are always heaps. */
 FetchVerdict
-log_fetch_message(Relation rel, TupleTableSlot *slot, ItemPointer tid, int64 id,
-				  Snapshot snapshot, MessageRow *out)
+log_fetch_message(Relation rel, const ItemPointerData *tid, int64 id, Snapshot snapshot, MessageRow *out)
 {
-	FetchVerdict verdict = FETCH_ELSEWHERE;
+	FetchVerdict verdict;
+	Datum		values[MaxHeapAttributeNumber];
+	bool		isnull[MaxHeapAttributeNumber];
+	Columns		row = {values, isnull};
+	HeapTupleData tuple = {.t_self = *tid};
+	Buffer		buffer;
 
-	if (!ItemPointerIsValid(tid) || !block_exists(rel, tid))
+	if (!ItemPointerIsValid(tid) || !block_exists(rel, tid) ||
+		!BatonHeapFetch(rel, SnapshotAny, &tuple, &buffer))
 		return FETCH_ELSEWHERE;
-
-	if (table_tuple_fetch_row_version(rel, tid, SnapshotAny, slot))
+	heap_deform_tuple(&tuple, RelationGetDescr(rel), values, isnull);
+	if (get_int64(row, MESSAGE_ID) != id)
+		verdict = FETCH_ELSEWHERE;
+	else if (!is_seen(&tuple, buffer, snapshot))
+		verdict = why_unseen(&tuple, buffer);
+	else
 	{
-		slot_getsomeattrs(slot, MESSAGE_ID);
-		if (slot_int64(slot, MESSAGE_ID) == id)
-		{
-			if (table_tuple_satisfies_snapshot(rel, slot, snapshot))
-			{
-				read_message(slot, out);
-				verdict = FETCH_OK;
-			}
-			else
-				verdict = why_unseen(rel, slot);
-		}
+		read_message(row, out);
+		verdict = FETCH_OK;
 	}
+	ReleaseBuffer(buffer);
 	return verdict;
 }
 
@@ -381,14 +403,12 @@ log_find_message(Relation rel, int32 queue_id, int64 id, Snapshot snapshot,
 		begin_scan(&scan, keys, 3);
 		while (verdict != FETCH_OK && next_row(&scan))
 		{
-			if (row_is_seen(&scan))
-			{
-				read_message(scan.slot, out);
+			FetchVerdict here = log_fetch_message(rel, &scan.slot->tts_tid, id, snapshot, out);
+
+			if (here == FETCH_OK)
 				*tid = scan.slot->tts_tid;
-				verdict = FETCH_OK;
-			}
-			else if (verdict == FETCH_ELSEWHERE)
-				verdict = why_unseen(rel, scan.slot);
+			if (here != FETCH_ELSEWHERE)
+				verdict = here;
 		}
 	}
 	close_scan(&scan);
@@ -463,7 +483,8 @@ static bool
 event_is_later(TupleTableSlot *slot, EventAction action, const EventRow *best)
 {
 	bool		terminal = log_event_is_terminal(action);
-	int32		attempt = slot_int32(slot, EVENT_ATTEMPT);
+	Columns		row = fetch_columns(slot, EVENT_CLAIMED_AT);
+	int32		attempt = get_int32(row, EVENT_ATTEMPT);
 	TimestampTz began;
 	TimestampTz best_began = began_at(best->claimed_at, best->at);
 
@@ -471,9 +492,8 @@ event_is_later(TupleTableSlot *slot, EventAction action, const EventRow *best)
 		return terminal;
 	if (attempt != best->attempt)
 		return attempt > best->attempt;
-	slot_getsomeattrs(slot, EVENT_CLAIMED_AT);
-	began = began_at(slot_int64(slot, EVENT_CLAIMED_AT), slot_int64(slot, EVENT_AT));
-	return began != best_began ? began > best_began : slot_int64(slot, EVENT_ID) > best->id;
+	began = began_at(get_int64(row, EVENT_CLAIMED_AT), get_int64(row, EVENT_AT));
+	return began != best_began ? began > best_began : get_int64(row, EVENT_ID) > best->id;
 }
 
 /* The latest one of a scan that is open. */

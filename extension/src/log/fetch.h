@@ -15,7 +15,6 @@
 #include "postgres.h"
 
 #include "log/append.h"
-#include "executor/tuptable.h"
 #include "storage/itemptr.h"
 #include "utils/rel.h"
 #include "utils/snapshot.h"
@@ -29,13 +28,12 @@ typedef enum FetchVerdict
 } FetchVerdict;
 
 /*
- * The message `id` at *tid of rel (AccessShareLock held by the caller).  slot is one of table_slot_create(),
- * for any number of calls.
+ * The message `id` at *tid of rel (AccessShareLock held by the caller).
  * FETCH_OK: *out is filled, key, headers and payload detoasted copies in the
  * current memory context (payload and headers NULL where null).
  */
-extern FetchVerdict log_fetch_message(Relation rel, TupleTableSlot *slot, ItemPointer tid,
-									  int64 id, Snapshot snapshot, MessageRow *out);
+extern FetchVerdict log_fetch_message(Relation rel, const ItemPointerData *tid, int64 id,
+									  Snapshot snapshot, MessageRow *out);
 
 /*
  * The same by index, for a message whose place is not known: queue_id and id,

@@ -6,8 +6,9 @@
  * as long as to insert a row.  So each backend remembers it until the server
  * says that something about a table has changed.  An index that the row has no entry in isn't even opened.
  *
- * That holds for plain indexes: btrees of columns, not unique, of all rows or of those where
- * a column isn't null.  Segments have no others.  If somebody adds another kind by
+ * That holds for plain indexes: btrees of columns by PostgreSQL's own operators, not unique, of all rows or of those
+ * where a column isn't null.  Nothing that a user wrote runs while a row is entered into one, so nothing appends rows
+ * meanwhile.  Segments have no others.  If somebody adds another kind by
  * hand, the rows of that table go through the executor.
  */
 #include "postgres.h"
@@ -15,6 +16,7 @@
 #include "log/indexing.h"
 
 #include "access/genam.h"
+#include "access/transam.h"
 #include "catalog/index.h"
 #include "catalog/pg_am.h"
 #include "compat.h"
@@ -31,14 +33,14 @@ typedef struct PlainIndex
 	AttrNumber	not_null;		/* it lacks rows where this column is null; 0: it has all */
 } PlainIndex;
 
-typedef struct TableIndexes
+struct TableIndexes
 {
 	Oid			table;			/* key */
 	bool		known;			/* the rest is filled in */
 	bool		plain;			/* all of them are, and in the array */
 	int			count;
 	PlainIndex *indexes;
-} TableIndexes;
+};
 
 /* What is known, in a context of its own.  Thrown away as a whole by who looks next, not by the callback:
  * that runs while an index is opened, too. */
@@ -101,6 +103,8 @@ describe_index(Oid oid, PlainIndex *out)
 	plain = index->rd_rel->relam == BTREE_AM_OID && !info->ii_Unique &&
 		info->ii_ExclusionOps == NULL && info->ii_Expressions == NIL &&
 		(info->ii_Predicate == NIL || out->not_null != 0);
+	for (int i = 0; i < info->ii_NumIndexKeyAttrs; i++)
+		plain = plain && index->rd_opfamily[i] < FirstNormalObjectId;
 	index_close(index, NoLock);
 	return plain;
 }
@@ -125,8 +129,8 @@ describe_indexes(Relation rel, TableIndexes *table)
 }
 
 /* The table is locked, so an index that has to have its rows is known to the catalog already. */
-static const TableIndexes *
-indexes_of(Relation rel)
+const TableIndexes *
+log_plain_indexes(Relation rel)
 {
 	TableIndexes *table;
 	bool		found;
@@ -138,30 +142,30 @@ indexes_of(Relation rel)
 		table->known = false;
 	if (!table->known)
 		describe_indexes(rel, table);
-	return table;
+	return table->plain ? table : NULL;
 }
 
 /* ---- entries ---- */
 
+/* *index: NULL before the first row that has an entry in it, which opens it. */
 static void
-enter_rows(Relation rel, const PlainIndex *plain, TupleTableSlot **slots, int n)
+enter_row(Relation rel, const PlainIndex *plain, Relation *index, Columns row, ItemPointer tid)
 {
-	Relation	index = NULL;
 	Datum		values[INDEX_MAX_KEYS];
 	bool		isnull[INDEX_MAX_KEYS];
 
-	for (int i = 0; i < n; i++)
+	if (plain->not_null != 0 && row.isnull[plain->not_null - 1])
+		return;
+	for (int i = 0; i < plain->info->ii_NumIndexAttrs; i++)
 	{
-		if (plain->not_null != 0 && slot_attisnull(slots[i], plain->not_null))
-			continue;
-		if (index == NULL)
-			index = index_open(plain->oid, RowExclusiveLock);
-		FormIndexDatum(plain->info, slots[i], NULL, values, isnull);
-		index_insert(index, values, isnull, &slots[i]->tts_tid, rel, UNIQUE_CHECK_NO, false,
-					 plain->info);
+		AttrNumber	column = plain->info->ii_IndexAttrNumbers[i];
+
+		values[i] = row.values[column - 1];
+		isnull[i] = row.isnull[column - 1];
 	}
-	if (index != NULL)
-		index_close(index, NoLock);
+	if (*index == NULL)
+		*index = index_open(plain->oid, RowExclusiveLock);
+	index_insert(*index, values, isnull, tid, rel, UNIQUE_CHECK_NO, false, plain->info);
 }
 
 static void
@@ -182,18 +186,36 @@ enter_by_executor(Relation rel, TupleTableSlot **slots, int n)
 }
 
 void
+log_index_row(Relation rel, const TableIndexes *table, Columns row, ItemPointer tid)
+{
+	for (int i = 0; i < table->count; i++)
+	{
+		Relation	index = NULL;
+
+		if (table->indexes[i].info->ii_ReadyForInserts)
+			enter_row(rel, &table->indexes[i], &index, row, tid);
+		if (index != NULL)
+			index_close(index, NoLock);
+	}
+}
+
+void
 log_index_rows(Relation rel, TupleTableSlot **slots, int n)
 {
-	const TableIndexes *table = indexes_of(rel);
+	const TableIndexes *table = log_plain_indexes(rel);
 
-	if (!table->plain)
+	if (table == NULL)
 	{
 		enter_by_executor(rel, slots, n);
 		return;
 	}
 	for (int i = 0; i < table->count; i++)
 	{
-		if (table->indexes[i].info->ii_ReadyForInserts)
-			enter_rows(rel, &table->indexes[i], slots, n);
+		Relation	index = NULL;
+
+		for (int j = 0; j < n && table->indexes[i].info->ii_ReadyForInserts; j++)
+			enter_row(rel, &table->indexes[i], &index, slot_columns(slots[j]), &slots[j]->tts_tid);
+		if (index != NULL)
+			index_close(index, NoLock);
 	}
 }

@@ -11,8 +11,19 @@
 #include "nodes/pg_list.h"
 #include "utils/rel.h"
 
+#include "log/row.h"
+
+/* The indexes of a table, if all are plain: see indexing.c. */
+typedef struct TableIndexes TableIndexes;
+
+/* NULL: some aren't.  Good until it is called again; the caller has a lock on the table. */
+extern const TableIndexes *log_plain_indexes(Relation rel);
+
+/* Enters one row, that is at tid, into all of those that it belongs to. */
+extern void log_index_row(Relation rel, const TableIndexes *indexes, Columns row, ItemPointer tid);
+
 /*
- * Enters n rows that are in the table, each slot with its TID, into all of its indexes.  Locks on indexes
+ * Enters n rows that are in the table, each slot with its TID, into all of its indexes, whatever these are.  Here as above, locks on indexes
  * are kept to the end of the transaction.
  */
 extern void log_index_rows(Relation rel, TupleTableSlot **slots, int n);

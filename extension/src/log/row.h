@@ -11,6 +11,8 @@
 
 #include "postgres.h"
 
+#include "executor/tuptable.h"
+
 #include "log/append.h"
 
 enum MessageColumn
@@ -46,6 +48,20 @@ enum EventColumn
 	EVENT_DETAIL,
 	EVENT_COLUMNS = EVENT_DETAIL	/* after it comes xid: of copies only, see census_copy() */
 };
+
+/* A row's columns, as a slot has them, or as heap_form_tuple() takes them. */
+typedef struct Columns
+{
+	Datum	   *values;
+	bool	   *isnull;
+} Columns;
+
+/* Those of a slot that are fetched. */
+static inline Columns
+slot_columns(TupleTableSlot *slot)
+{
+	return (Columns) {slot->tts_values, slot->tts_isnull};
+}
 
 /* The reverse of log_event_action_name(); EVENT_NONE for what it doesn't know. */
 extern EventAction log_event_action_parse(const char *name, int length);

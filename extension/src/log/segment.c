@@ -25,11 +25,13 @@
 #include "catalog/pg_extension.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
+#include "compat.h"
 #include "commands/extension.h"
 #include "commands/tablespace.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "nodes/nodes.h"
+#include "pgstat.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -248,6 +250,23 @@ log_segment_next_number(void)
 }
 
 /* ---- making one ---- */
+
+/* As try_relation_open(), but for its look into the catalog, which the relation cache has had. */
+Relation
+log_table_open(Oid table, LOCKMODE mode)
+{
+	Relation	rel;
+
+	LockRelationOid(table, mode);
+	rel = RelationIdGetRelation(table);
+	if (!RelationIsValid(rel))
+	{
+		UnlockRelationOid(table, mode);
+		return NULL;
+	}
+	BatonCountRelation(rel);
+	return rel;
+}
 
 void
 log_segment_lock(void)

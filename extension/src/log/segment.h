@@ -13,6 +13,9 @@
 
 #include "postgres.h"
 
+#include "storage/lockdefs.h"
+#include "utils/relcache.h"
+
 typedef struct LogSegment
 {
 	int32		number;
@@ -28,6 +31,12 @@ extern LogSegment *log_segment_list(int *count);
 
 /* The pair that a table, one of messages or of events, belongs to; false: none, or it is not complete. */
 extern bool log_segment_of_table(Oid table, LogSegment *out);
+
+/*
+ * A table of a segment, locked with `mode`, to be given back by relation_close().  NULL, and not locked: somebody has
+ * dropped it by hand.
+ */
+extern Relation log_table_open(Oid table, LOCKMODE mode);
 
 /*
  * Takes the lock that serializes the making of segments: ShareUpdateExclusiveLock

@@ -224,15 +224,19 @@ line_has_ready(const Queue *queue)
 		   line_first(queue) != NONE;
 }
 
-void
+bool
 line_lose_patience(Queue *queue, TimestampTz now)
 {
 	if (queue->count[SLOT_READY] == 0 || line_first(queue) != NONE)
 		queue->held_since = 0;
 	else if (queue->held_since == 0)
 		queue->held_since = now;
-	else if (now - queue->held_since >= PATIENCE)
+	else if (!queue->impatient && now - queue->held_since >= PATIENCE)
+	{
 		queue->impatient = true;
+		return true;
+	}
+	return false;
 }
 
 void
@@ -247,8 +251,10 @@ line_pop(Queue *queue)
 {
 	uint32		slot = line_first(queue);
 
-	if (slot != NONE)
-		lane_unlink(slot);
+	if (slot == NONE)
+		return NONE;
+	queue->held_since = 0;
+	lane_unlink(slot);
 	return slot;
 }
 

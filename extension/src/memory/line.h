@@ -70,8 +70,8 @@ extern uint32 lane_first(const Lane *lane);
  */
 extern bool line_has_ready(const Queue *queue);
 
-/* Looks whether that second is over.  Whoever is about to receive or to sleep calls it first. */
-extern void line_lose_patience(Queue *queue, TimestampTz now);
+/* Looks whether that second is over: true if it is now.  For who has found nothing to receive, or is about to sleep. */
+extern bool line_lose_patience(Queue *queue, TimestampTz now);
 
 /* The loader is at work: lower priorities wait for it again. */
 extern void line_be_patient(Queue *queue);

@@ -203,16 +203,14 @@ fill_borrowed(uint32 database, Relation messages, Relation events, const Survivo
 			  PendingMove *move)
 {
 	Slot	   *s = &slots[move->slot];
-	ItemPointerData tid = survivor->tid;
 	bool		pending = outcome_pending(database, survivor->id);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TupleTableSlot *tuple = table_slot_create(messages, NULL);
 	MessageRow	row;
 	EventRow	event;
 	bool		has_event = log_latest_event(events, survivor->id, snapshot, false, &event);
 
 	if (!pending && !(has_event && event.action == EVENT_MOVED) &&
-		log_fetch_message(messages, tuple, &tid, survivor->id, snapshot, &row) == FETCH_OK)
+		log_fetch_message(messages, &survivor->tid, survivor->id, snapshot, &row) == FETCH_OK)
 	{
 		move->known = true;
 		s->sent_at = row.sent_at;
@@ -228,7 +226,6 @@ fill_borrowed(uint32 database, Relation messages, Relation events, const Survivo
 				move->key_taken = false;	/* it has failed, and keeps it */
 		}
 	}
-	ExecDropSingleTupleTableSlot(tuple);
 	UnregisterSnapshot(snapshot);
 }
 

@@ -12,6 +12,7 @@
 #include "utils/snapmgr.h"
 
 #include "log/fetch.h"
+#include "log/segment.h"
 #include "memory/directory.h"
 #include "memory/inflight.h"
 #include "memory/line.h"
@@ -396,7 +397,7 @@ read_segment(Relation rel, uint32 segment, const Pass *pass, int priority, int64
 static bool
 was_moved(const Found *found, Snapshot snapshot)
 {
-	Relation	rel = try_relation_open(segments[found->segment].events, AccessShareLock);
+	Relation	rel = log_table_open(segments[found->segment].events, AccessShareLock);
 	EventRow	event;
 	bool		moved;
 
@@ -451,7 +452,7 @@ read_lane(const Pass *pass, int priority, int64 after, int64 upto, int limit,
 
 		if (!history_may_have(segment, after, upto))
 			continue;
-		rel = try_relation_open(segments[segment].messages, AccessShareLock);
+		rel = log_table_open(segments[segment].messages, AccessShareLock);
 		if (rel == NULL)		/* dropped by hand */
 			continue;
 		more = read_segment(rel, segment, pass, priority, after, upto, limit, snapshot, heads);
@@ -644,10 +645,10 @@ load_lane(Pass *pass, int priority)
 static bool
 open_pair(const Segment *segment, Relation *messages, Relation *events)
 {
-	*messages = try_relation_open(segment->messages, AccessShareLock);
+	*messages = log_table_open(segment->messages, AccessShareLock);
 	if (*messages == NULL)
 		return false;
-	*events = try_relation_open(segment->events, AccessShareLock);
+	*events = log_table_open(segment->events, AccessShareLock);
 	if (*events == NULL)
 		relation_close(*messages, NoLock);
 	return *events != NULL;

@@ -16,6 +16,7 @@
 #include "utils/snapmgr.h"
 
 #include "log/fetch.h"
+#include "log/segment.h"
 #include "memory/directory.h"
 #include "memory/inflight.h"
 #include "memory/line.h"
@@ -166,8 +167,9 @@ claim_run(const QueueRef *ref, const ReceiveOptions *options, int n, Claim *out)
 	if (queue_current(ref) && queue->state == QUEUE_LIVE && !queue->policy.paused)
 	{
 		advance_timers(ref->queue, now, SLOT_RUN, &wakes);
-		line_lose_patience(queue, now);
 		found = claim_locked(ref->queue, options, n, now, out, &wakes);
+		if (found == 0 && line_lose_patience(queue, now))
+			found = claim_locked(ref->queue, options, n, now, out, &wakes);
 		if (queue->waiting > 0 && line_has_ready(queue))
 			waiters_wake(ref->queue, 1, &wakes);
 	}
@@ -212,7 +214,6 @@ typedef struct OpenSegment
 {
 	uint32		segment;
 	Relation	rel;
-	TupleTableSlot *slot;
 } OpenSegment;
 
 /* The lock is kept, as a settle keeps its one: releasing it here costs more than the transaction's end does. */
@@ -221,7 +222,6 @@ close_segment(OpenSegment *open)
 {
 	if (open->rel == NULL)
 		return;
-	ExecDropSingleTupleTableSlot(open->slot);
 	table_close(open->rel, NoLock);
 	open->rel = NULL;
 }
@@ -235,9 +235,7 @@ open_segment(OpenSegment *open, uint32 segment)
 	close_segment(open);
 	if (!segments[segment].used)
 		return NULL;
-	open->rel = try_table_open(segments[segment].messages, AccessShareLock);
-	if (open->rel != NULL)
-		open->slot = table_slot_create(open->rel, NULL);
+	open->rel = log_table_open(segments[segment].messages, AccessShareLock);
 	open->segment = segment;
 	return open->rel;
 }
@@ -248,12 +246,12 @@ read_message(const Claim *claim, const QueueRef *ref, OpenSegment *open, Snapsho
 			 Delivery *out)
 {
 	Relation	rel = open_segment(open, claim->segment);
-	ItemPointerData tid = claim->tid;
+	ItemPointerData tid;
 	FetchVerdict verdict;
 
 	if (rel == NULL)
 		return FETCH_ELSEWHERE;
-	verdict = log_fetch_message(rel, open->slot, &tid, claim->id, snapshot, &out->row);
+	verdict = log_fetch_message(rel, &claim->tid, claim->id, snapshot, &out->row);
 	if (verdict == FETCH_ELSEWHERE)
 	{
 		verdict = log_find_message(rel, ref->id, claim->id, snapshot, &out->row, &tid);
@@ -316,7 +314,7 @@ static void
 receive_visible(const QueueRef *ref, const ReceiveOptions *options, Claim *claims,
 				Delivery *out, Reception *r)
 {
-	OpenSegment open = {NONE, NULL, NULL};
+	OpenSegment open = {NONE, NULL};
 	Snapshot	snapshot = GetActiveSnapshot();
 
 	while (r->found < options->max && r->nunseen < PASS_OVER_MAX)

@@ -14,6 +14,7 @@
 #include "utils/snapmgr.h"
 
 #include "log/append.h"
+#include "log/segment.h"
 #include "log/schema.h"
 #include "memory/directory.h"
 #include "memory/inflight.h"
@@ -56,7 +57,7 @@ append_outcome(uint32 database, const Outcome *o)
 	EventRow	rows[2];
 	int			n = o->dead ? 2 : 1;
 	int64		id = next_ids(database, n);
-	Relation	rel = try_relation_open(segments[o->segment].events, RowExclusiveLock);
+	Relation	rel = log_table_open(segments[o->segment].events, RowExclusiveLock);
 
 	if (rel == NULL)
 		return 0;				/* dropped by hand */

@@ -398,7 +398,7 @@ raise_dropped(uint32 segment)
 Relation
 open_event_log(uint32 segment)
 {
-	Relation	rel = try_relation_open(segments[segment].events, RowExclusiveLock);
+	Relation	rel = log_table_open(segments[segment].events, RowExclusiveLock);
 
 	if (rel == NULL)
 		raise_dropped(segment);
@@ -418,7 +418,7 @@ open_message_log(uint32 database, uint32 *segment)
 		if (seg == NONE)
 			seg = find_or_open(database);
 		BATON_POINT("send-segment-chosen");
-		rel = try_relation_open(segments[seg].messages, RowExclusiveLock);
+		rel = log_table_open(segments[seg].messages, RowExclusiveLock);
 		BATON_POINT("send-locked");
 		/* one that this transaction has opened isn't known to others yet */
 		if (pg_atomic_read_u32(open) == seg || xact_opened_segment(database) == seg)

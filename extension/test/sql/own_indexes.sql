@@ -31,4 +31,25 @@ select count(baton.complete(receipt)) from baton.receive('own', 2);
 select detail, count(*) from :events
 	where action = 'completed' and queue_id = (select id from baton.queue_definition where name = 'own') group by detail;
 drop index baton.own_action;
+
+-- One by operators of somebody's own, which send a message while a row is entered.
+create function own_compare(a bigint, b bigint) returns integer language plpgsql as $$
+begin
+	if current_setting('own.sent', true) = 'no' then
+		perform set_config('own.sent', 'yes', false);
+		perform baton.send('own', '{"own": "by the index"}');
+	end if;
+	return btint8cmp(a, b);
+end $$;
+create operator class own_ops for type bigint using btree as
+	operator 1 <, operator 2 <=, operator 3 =, operator 4 >=, operator 5 >, function 1 own_compare(bigint, bigint);
+create index own_id on :messages (id own_ops);
+set own.sent = 'no';
+select baton.send('own', '{"own": "after"}') is not null as sent;
+show own.sent;
+set enable_seqscan = off;
+select payload from :messages where id > 0 and payload ->> 'own' in ('after', 'by the index') order by 1;
+drop index baton.own_id;
+drop operator class own_ops using btree;
+drop function own_compare;
 select baton.drop_queue('own');

@@ -106,6 +106,35 @@ begin
 end $$;
 select depth from baton.queue where name = 'q';
 
+-- Arrays that are written out are never made; whatever their elements are, it is as if they were.
+select count(*) from baton.send_batch('q', array['"a"', '"b"', '"c"', '"d"']::jsonb[]);
+create temporary table held as select row_number() over (order by id) as n, receipt from baton.receive('q', 3);
+prepare settle(text, text, jsonb, int) as
+	select payload from baton.complete_and_receive(array[$1, reverse($2)], array[$3, to_jsonb($4 + 1)], 'q', 1);
+select (select receipt from held where n = 1) as r1, reverse((select receipt from held where n = 2)) as r2 \gset
+set plan_cache_mode = force_generic_plan;
+explain (costs off) execute settle(:'r1', 'x', null, 1);
+execute settle(:'r1', :'r2', null, 1);
+select count(*) from baton.held();
+do $$
+declare
+	result jsonb = '{"from": "plpgsql"}';
+	receipts text[];
+begin
+	select array_agg(receipt) into receipts from held where n = 3;
+	perform id from baton.complete_and_receive(array[receipts[1]], array[result], 'q');
+	perform id from baton.complete_and_receive(array[]::text[], null, 'q');
+	perform id from baton.complete_and_receive(receipts[2:], (array[result, result])[2:], 'q');
+end $$;
+reset plan_cache_mode;
+select detail from baton.event_log order by message_id desc limit 3;
+select id from baton.complete_and_receive(array[null], null, 'q');
+select id from baton.complete_and_receive(array['x', null]::text[], array['1']::jsonb[], 'q');
+select id from baton.complete_and_receive(array[array['x'], array['y']], null, 'q');
+select id from baton.complete_and_receive(array['x'], array['1', '2']::jsonb[], 'q');
+drop table held;
+select baton.complete(receipt) from baton.held();
+
 -- EXECUTE is looked at when it runs, whoever planned it.
 create role scan_user;
 grant usage on schema baton to scan_user;
