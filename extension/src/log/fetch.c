@@ -252,14 +252,14 @@ log_fetch_message(Relation rel, const ItemPointerData *tid, int64 id, Snapshot s
 /* ---- by index ---- */
 
 /* One scan of an index of a segment's table. */
-typedef struct Scan
+typedef struct LogScan
 {
 	Relation	table;
 	Relation	index;
 	IndexScanDesc desc;
 	TupleTableSlot *slot;
 	Snapshot	snapshot;		/* decides what is seen */
-} Scan;
+} LogScan;
 
 /*
  * Whether index is a valid btree that leads with these columns and has every row,
@@ -315,7 +315,7 @@ open_index(Relation table, const AttrNumber *columns, int ncolumns, AttrNumber n
  * called before the first next_row(), and can be called again with other keys.
  */
 static void
-open_scan(Scan *scan, Relation table, const AttrNumber *columns, int ncolumns,
+open_scan(LogScan *scan, Relation table, const AttrNumber *columns, int ncolumns,
 		  AttrNumber not_null, Snapshot snapshot, int nkeys)
 {
 	scan->table = table;
@@ -326,26 +326,26 @@ open_scan(Scan *scan, Relation table, const AttrNumber *columns, int ncolumns,
 }
 
 static void
-begin_scan(Scan *scan, ScanKey keys, int nkeys)
+begin_scan(LogScan *scan, ScanKey keys, int nkeys)
 {
 	index_rescan(scan->desc, keys, nkeys, NULL, 0);
 }
 
 /* The next row whether it is seen or not; false at the end. */
 static inline bool
-next_row(Scan *scan)
+next_row(LogScan *scan)
 {
 	return index_getnext_slot(scan->desc, ForwardScanDirection, scan->slot);
 }
 
 static inline bool
-row_is_seen(Scan *scan)
+row_is_seen(LogScan *scan)
 {
 	return table_tuple_satisfies_snapshot(scan->table, scan->slot, scan->snapshot);
 }
 
 static void
-close_scan(Scan *scan)
+close_scan(LogScan *scan)
 {
 	ExecDropSingleTupleTableSlot(scan->slot);
 	index_endscan(scan->desc);
@@ -357,7 +357,7 @@ close_scan(Scan *scan)
  * went through `read`.
  */
 static int
-collect(Scan *scan, ScanKey keys, int nkeys, int skip, int limit,
+collect(LogScan *scan, ScanKey keys, int nkeys, int skip, int limit,
 		void (*read) (TupleTableSlot *slot, void *out, int n), void *out)
 {
 	int			n = 0;
@@ -391,7 +391,7 @@ log_find_message(Relation rel, int32 queue_id, int64 id, Snapshot snapshot,
 				 MessageRow *out, ItemPointer tid)
 {
 	FetchVerdict verdict = FETCH_ELSEWHERE;
-	Scan		scan;
+	LogScan		scan;
 	ScanKeyData keys[3];
 
 	open_scan(&scan, rel, lane_columns, 3, 0, snapshot, 3);
@@ -419,7 +419,7 @@ int
 log_scan_lane(Relation rel, int32 queue_id, int16 priority, int64 after, int64 upto,
 			  int limit, Snapshot snapshot, MessageHead *out)
 {
-	Scan		scan;
+	LogScan		scan;
 	ScanKeyData keys[4];
 	int			n;
 
@@ -437,7 +437,7 @@ scan_due(Relation rel, const AttrNumber *columns, int32 queue_id, TimestampTz af
 		 TimestampTz upto, int skip, int limit, Snapshot snapshot,
 		 void (*read) (TupleTableSlot *slot, void *out, int n), void *out)
 {
-	Scan		scan;
+	LogScan		scan;
 	ScanKeyData keys[3];
 	int			n;
 
@@ -498,7 +498,7 @@ event_is_later(TupleTableSlot *slot, EventAction action, const EventRow *best)
 
 /* The latest one of a scan that is open. */
 static bool
-find_latest(Scan *scan, int64 message_id, bool with_detail, EventRow *out)
+find_latest(LogScan *scan, int64 message_id, bool with_detail, EventRow *out)
 {
 	ScanKeyData key;
 	bool		found = false;
@@ -526,7 +526,7 @@ bool
 log_latest_event(Relation rel, int64 message_id, Snapshot snapshot, bool with_detail,
 				 EventRow *out)
 {
-	Scan		scan;
+	LogScan		scan;
 	bool		found;
 
 	open_scan(&scan, rel, event_message_columns, 1, 0, snapshot, 1);
@@ -539,7 +539,7 @@ void
 log_latest_events(Relation rel, const int64 *message_ids, int n, Snapshot snapshot, bool *found,
 				  EventRow *out)
 {
-	Scan		scan;
+	LogScan		scan;
 
 	open_scan(&scan, rel, event_message_columns, 1, 0, snapshot, 1);
 	for (int i = 0; i < n; i++)

@@ -370,8 +370,11 @@ static void
 end_and_begin_claims(void)
 {
 	SlotLock	lock = SLOT_LOCK_INIT;
-	TimestampTz now = baton_now();
+	TimestampTz now;
 
+	if (settles.count == 0 && claims.count == committed_claims)
+		return;
+	now = baton_now();
 	settles_commit(settles.item, settles.count, now, &lock);
 	commit_claims(now, &lock);
 	slot_unlock(&lock);
