@@ -171,7 +171,7 @@ find_queue(const char *name, uint32 database)
 static bool
 get_from(const LogSegment *segment, uint32 database, const AskedQueue *queue, int64 id, Rows *rows)
 {
-	Relation	messages = try_relation_open(segment->messages, AccessShareLock);
+	Relation	messages = log_table_open(segment->messages, AccessShareLock);
 	MessageRow	row;
 	ItemPointerData tid;
 	bool		found;

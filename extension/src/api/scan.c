@@ -57,6 +57,8 @@ typedef struct ReceiveScan
 	Receiver	receiver;
 	FmgrInfo	function;		/* as far as the statistics of functions want it */
 	List	   *args;			/* expressions */
+	List	   *compiled;		/* those of them, or of their elements, that have to be */
+	int			evaluated;		/* how many of these */
 	int		   *columns;		/* of a delivery, one for each of the slot */
 	bool		called;
 	Delivery   *deliveries;
@@ -67,29 +69,70 @@ typedef struct ReceiveScan
 /* ---- running it ---- */
 
 /* Constants and parameters of a prepared statement, as most arguments are, needn't be compiled for it. */
-static Datum
-evaluate(ReceiveScan *scan, Expr *expr, bool *isnull)
+static bool
+is_known(const ReceiveScan *scan, const Expr *expr, Datum *value, bool *isnull)
 {
-	ExprContext *econtext = scan->css.ss.ps.ps_ExprContext;
+	const ParamListInfoData *params = scan->css.ss.ps.state->es_param_list_info;
+	const ParamExternData *param;
 
 	if (IsA(expr, Const))
 	{
-		*isnull = castNode(Const, expr)->constisnull;
-		return castNode(Const, expr)->constvalue;
+		*value = ((const Const *) expr)->constvalue;
+		*isnull = ((const Const *) expr)->constisnull;
+		return true;
 	}
-	if (IsA(expr, Param))
-	{
-		const Param *param = castNode(Param, expr);
-		const ParamListInfoData *given = econtext->ecxt_param_list_info;
+	if (!IsA(expr, Param) || params == NULL || params->paramFetch != NULL ||
+		((const Param *) expr)->paramid > params->numParams)
+		return false;
+	param = &params->params[((const Param *) expr)->paramid - 1];
+	*value = param->value;
+	*isnull = param->isnull;
+	return param->ptype == ((const Param *) expr)->paramtype;
+}
 
-		if (given != NULL && given->paramFetch == NULL && param->paramid <= given->numParams &&
-			given->params[param->paramid - 1].ptype == param->paramtype)
-		{
-			*isnull = given->params[param->paramid - 1].isnull;
-			return given->params[param->paramid - 1].value;
-		}
+static void
+compile(ReceiveScan *scan, Expr *expr)
+{
+	Datum		value;
+	bool		isnull;
+
+	if (!is_known(scan, expr, &value, &isnull))
+		scan->compiled = lappend(scan->compiled, ExecInitExpr(expr, &scan->css.ss.ps));
+}
+
+/* In the order in which they were compiled. */
+static Datum
+evaluate(ReceiveScan *scan, const Expr *expr, bool *isnull)
+{
+	Datum		value;
+
+	if (is_known(scan, expr, &value, isnull))
+		return value;
+	return ExecEvalExprSwitchContext(list_nth(scan->compiled, scan->evaluated++),
+									 scan->css.ss.ps.ps_ExprContext, isnull);
+}
+
+/* ARRAY[...] isn't made into an array, just to be taken apart again. */
+static bool
+is_spread(const Expr *arg)
+{
+	return IsA(arg, ArrayExpr) && !((const ArrayExpr *) arg)->multidims;
+}
+
+static void
+compile_args(ReceiveScan *scan)
+{
+	ListCell   *cell;
+	ListCell   *element;
+
+	foreach(cell, scan->args)
+	{
+		if (!is_spread(lfirst(cell)))
+			compile(scan, lfirst(cell));
+		else
+			foreach(element, lfirst_node(ArrayExpr, cell)->elements)
+				compile(scan, lfirst(element));
 	}
-	return ExecEvalExprSwitchContext(ExecInitExpr(expr, &scan->css.ss.ps), econtext, isnull);
 }
 
 static Elements
@@ -109,7 +152,7 @@ evaluate_elements(ReceiveScan *scan, const ArrayExpr *array)
 	return out;
 }
 
-/* ARRAY[...] isn't made into an array, just to be taken apart again; its elements go to `given`. */
+/* Elements that were spread go to `given`. */
 static void
 evaluate_args(ReceiveScan *scan, FunctionCallInfo fcinfo, Elements *given)
 {
@@ -120,7 +163,7 @@ evaluate_args(ReceiveScan *scan, FunctionCallInfo fcinfo, Elements *given)
 		int			n = foreach_current_index(cell);
 		Expr	   *arg = lfirst(cell);
 
-		if (IsA(arg, ArrayExpr) && !castNode(ArrayExpr, arg)->multidims)
+		if (is_spread(arg))
 			given[n] = evaluate_elements(scan, castNode(ArrayExpr, arg));
 		else
 			fcinfo->args[n].value = evaluate(scan, arg, &fcinfo->args[n].isnull);
@@ -208,6 +251,7 @@ begin_scan(CustomScanState *css, EState *estate, int eflags)
 	scan->function.fn_oid = function->funcid;
 	scan->function.fn_stats = TRACK_FUNC_PL;
 	scan->args = function->args;
+	compile_args(scan);
 	scan->columns = palloc(list_length(plan->custom_scan_tlist) * sizeof(int));
 	foreach(cell, plan->custom_scan_tlist)
 		scan->columns[foreach_current_index(cell)] =

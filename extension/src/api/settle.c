@@ -157,14 +157,14 @@ errors_of(const Elements *elements, int n)
 }
 
 static Datum
-settle_batch(FunctionCallInfo fcinfo, const Elements *receipts, const SettleRequest *request)
+settle_batch(FunctionCallInfo fcinfo, const text *const *receipts, int n,
+			 const SettleRequest *request)
 {
-	int			n = receipts->count;
 	bool	   *settled = palloc0(Max(n, 1) * sizeof(bool));
 	Rows		rows;
 
 	rows_begin(fcinfo, NULL, &rows);
-	settle_claims(receipts_of(receipts), n, request, settled, NULL, NULL);
+	settle_claims(receipts, n, request, settled, NULL, NULL);
 	for (int i = 0; i < n; i++)
 	{
 		Datum		values[2] = {Int32GetDatum(i + 1), BoolGetDatum(settled[i])};
@@ -179,18 +179,20 @@ Datum
 baton_complete_batch(PG_FUNCTION_ARGS)
 {
 	Elements	receipts = array_arg(fcinfo, 0, "receipts", TEXTOID);
+	const text **settling = receipts_of(&receipts);
 	Elements	results = array_arg(fcinfo, 1, "results", JSONBOID);
 	SettleRequest request = {.action = EVENT_COMPLETED,
 							 .details = results_of(&results, receipts.count),
 							 .strict = bool_arg(fcinfo, 2, "strict")};
 
-	return settle_batch(fcinfo, &receipts, &request);
+	return settle_batch(fcinfo, settling, receipts.count, &request);
 }
 
 Datum
 baton_fail_batch(PG_FUNCTION_ARGS)
 {
 	Elements	receipts = array_arg(fcinfo, 0, "receipts", TEXTOID);
+	const text **settling = receipts_of(&receipts);
 	Elements	errors = array_arg(fcinfo, 1, "errors", TEXTOID);
 	SettleRequest request = {.action = EVENT_FAILED,
 							 .details = errors_of(&errors, receipts.count),
@@ -198,19 +200,20 @@ baton_fail_batch(PG_FUNCTION_ARGS)
 							 .retry = bool_arg(fcinfo, 3, "retry"),
 							 .strict = bool_arg(fcinfo, 4, "strict")};
 
-	return settle_batch(fcinfo, &receipts, &request);
+	return settle_batch(fcinfo, settling, receipts.count, &request);
 }
 
 Datum
 baton_release_batch(PG_FUNCTION_ARGS)
 {
 	Elements	receipts = array_arg(fcinfo, 0, "receipts", TEXTOID);
+	const text **settling = receipts_of(&receipts);
 	SettleRequest request = {.action = EVENT_RELEASED,
 							 .delay = interval_arg_or(fcinfo, 1, "delay", true, 0),
 							 .retry = true,
 							 .strict = bool_arg(fcinfo, 2, "strict")};
 
-	return settle_batch(fcinfo, &receipts, &request);
+	return settle_batch(fcinfo, settling, receipts.count, &request);
 }
 
 /* Argument n as an array, unless its elements were given instead. */
@@ -226,8 +229,8 @@ Delivery *
 complete_and_receive_call(FunctionCallInfo fcinfo, const Elements *given, int *n)
 {
 	Elements	receipts = elements_arg(fcinfo, given, 0, "receipts", TEXTOID);
-	Elements	results = elements_arg(fcinfo, given, 1, "results", JSONBOID);
 	const text **settling = receipts_of(&receipts);
+	Elements	results = elements_arg(fcinfo, given, 1, "results", JSONBOID);
 	SettleRequest request = {.action = EVENT_COMPLETED,
 							 .details = results_of(&results, receipts.count),
 							 .strict = true};

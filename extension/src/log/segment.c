@@ -20,6 +20,7 @@
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_extension.h"
@@ -264,6 +265,11 @@ log_table_open(Oid table, LOCKMODE mode)
 		UnlockRelationOid(table, mode);
 		return NULL;
 	}
+	if (rel->rd_rel->relam != HEAP_TABLE_AM_OID)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" of the log is no heap any more", RelationGetRelationName(rel)),
+				 errhint("Set its access method to heap again.")));
 	BatonCountRelation(rel);
 	return rel;
 }

@@ -34,7 +34,7 @@ extern bool log_segment_of_table(Oid table, LogSegment *out);
 
 /*
  * A table of a segment, locked with `mode`, to be given back by relation_close().  NULL, and not locked: somebody has
- * dropped it by hand.
+ * dropped it by hand.  Raises 55000 if somebody has given it another access method: rows are written and read as a heap's.
  */
 extern Relation log_table_open(Oid table, LOCKMODE mode);
 

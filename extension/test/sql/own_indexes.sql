@@ -1,5 +1,5 @@
 -- An index that somebody adds to a table of the log by hand lacks rows that were written afterwards, by a session that
--- has used the table before; or a unique one doesn't hold.
+-- has used the table before; or a unique one does not hold; or a table is taken for a heap that is none any more.
 select baton.create_queue('own');
 select baton.send('own', '{"own": 1}') is not null as sent;
 select max(tableoid)::regclass as messages from baton.message_log \gset
@@ -52,4 +52,12 @@ select payload from :messages where id > 0 and payload ->> 'own' in ('after', 'b
 drop index baton.own_id;
 drop operator class own_ops using btree;
 drop function own_compare;
+
+-- Another access method: rows of a heap are in its files.
+create access method own_method type table handler heap_tableam_handler;
+alter table :messages set access method own_method;
+select baton.send('own', '{"own": "elsewhere"}');
+alter table :messages set access method heap;
+drop access method own_method;
+select baton.send('own', '{"own": "here"}') is not null as sent;
 select baton.drop_queue('own');

@@ -160,6 +160,7 @@ select in_flight from baton.queue;
 select * from baton.complete_batch(array[(:'rs'::text[])[1], 'malformed', (:'rs'::text[])[3]]);
 select * from baton.complete_batch(array[(:'rs'::text[])[1], 'malformed', (:'rs'::text[])[3]], strict => false);
 select * from baton.complete_batch(array[(:'rs'::text[])[1], null]);
+select * from baton.complete_batch(null, array['1', '2']::jsonb[]);
 select in_flight from baton.queue;
 -- Not strict: what can be is.
 select * from baton.complete_batch(:'rs', array['"a"', '"b"', null, '"d"']::jsonb[], strict => false);
