@@ -105,6 +105,17 @@ array_arg(FunctionCallInfo fcinfo, int n, const char *what, Oid type)
 	return out;
 }
 
+bool
+element_for(const Elements *elements, int i, Datum *value)
+{
+	int			at = elements->count == 1 ? 0 : i;
+
+	if (elements->values == NULL || elements->nulls[at])
+		return false;
+	*value = elements->values[at];
+	return true;
+}
+
 const text *
 text_arg(FunctionCallInfo fcinfo, int n, const char *what)
 {

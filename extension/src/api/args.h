@@ -41,6 +41,9 @@ typedef struct Elements
 /* Argument n, an array of `type`; raises 2202E if it has more than one dimension. */
 extern Elements array_arg(FunctionCallInfo fcinfo, int n, const char *what, Oid type);
 
+/* The element for item i of a batch: its own, or the one for all.  False: it, or the array, is null. */
+extern bool element_for(const Elements *elements, int i, Datum *value);
+
 /* A detoasted text argument; raises 22004 if null. */
 extern const text *text_arg(FunctionCallInfo fcinfo, int n, const char *what);
 extern Jsonb *jsonb_arg_or_null(FunctionCallInfo fcinfo, int n);

@@ -111,18 +111,6 @@ batch_option(FunctionCallInfo fcinfo, int n, const char *what, Oid type, int mes
 	return option;
 }
 
-/* The value for message i; false: null. */
-static bool
-option_value(const Elements *option, int i, Datum *value)
-{
-	int			at = option->count == 1 ? 0 : i;
-
-	if (option->values == NULL || option->nulls[at])
-		return false;
-	*value = option->values[at];
-	return true;
-}
-
 static void
 return_ids(FunctionCallInfo fcinfo, const MessageRow *rows, int n)
 {
@@ -171,23 +159,23 @@ baton_send_batch(PG_FUNCTION_ARGS)
 							errmsg("payload must not be null"),
 							errdetail("Element %d of payloads is.", i + 1)));
 		rows[i].payload = DatumGetJsonbP(payloads.values[i]);
-		if (option_value(&headers, i, &value))
+		if (element_for(&headers, i, &value))
 			rows[i].headers = DatumGetJsonbP(value);
-		if (option_value(&priority, i, &value))
+		if (element_for(&priority, i, &value))
 		{
 			check_priority(DatumGetInt32(value));
 			rows[i].priority = (int16) DatumGetInt32(value);
 		}
-		if (option_value(&delay, i, &value))
+		if (element_for(&delay, i, &value))
 			options.delay = DatumGetIntervalP(value);
-		if (option_value(&deliver_at, i, &value))
+		if (element_for(&deliver_at, i, &value))
 		{
 			at = DatumGetTimestampTz(value);
 			options.deliver_at = &at;
 		}
-		if (option_value(&expires_in, i, &value))
+		if (element_for(&expires_in, i, &value))
 			options.expires_in = DatumGetIntervalP(value);
-		if (option_value(&key, i, &value))
+		if (element_for(&key, i, &value))
 			options.key = DatumGetTextP(value);
 		apply_options(&rows[i], &options, now);
 	}

@@ -118,18 +118,6 @@ check_details(const Elements *details, const char *what, int receipts)
 				 errhint("Give one element for all, or as many as receipts.")));
 }
 
-/* What goes with receipt i; false: null. */
-static bool
-detail_of(const Elements *details, int i, Datum *detail)
-{
-	int			at = details->count == 1 ? 0 : i;
-
-	if (details->values == NULL || details->nulls[at])
-		return false;
-	*detail = details->values[at];
-	return true;
-}
-
 static Jsonb **
 results_of(const Elements *elements, int n)
 {
@@ -138,7 +126,7 @@ results_of(const Elements *elements, int n)
 
 	check_details(elements, "results", n);
 	for (int i = 0; i < n; i++)
-		if (detail_of(elements, i, &value))
+		if (element_for(elements, i, &value))
 			results[i] = DatumGetJsonbP(value);
 	return results;
 }
@@ -151,7 +139,7 @@ errors_of(const Elements *elements, int n)
 
 	check_details(elements, "errors", n);
 	for (int i = 0; i < n; i++)
-		if (detail_of(elements, i, &value))
+		if (element_for(elements, i, &value))
 			details[i] = error_detail(TextDatumGetCString(value), 0);
 	return details;
 }

@@ -1,6 +1,6 @@
 /*
  * log/append.c
- *	  Rows into the log, by the table access method and without SPI.
+ *	  Rows into the log, without SPI.
  *
  * Every message costs at least one row here, so this path is kept short: no plan,
  * no range table, no EState.  A single row goes right to heap_insert(), as segments are always heaps; more
@@ -65,7 +65,7 @@ log_event_action_parse(const char *name, int length)
 	return EVENT_NONE;
 }
 
-/* ---- from rows to slots ---- */
+/* ---- from rows to columns ---- */
 
 static inline void
 set(Columns row, AttrNumber column, Datum value)

@@ -1,6 +1,6 @@
 /*
  * log/append.h
- *	  Rows into the log, by the table access method and without SPI.
+ *	  Rows into the log, without SPI.
  *
  * Dropped on purpose, since the callers have done their own: permission checks,
  * RLS, triggers, constraints, defaults.  Kept: WAL, TOAST, logical decoding,

@@ -23,8 +23,8 @@ extern const TableIndexes *log_plain_indexes(Relation rel);
 extern void log_index_row(Relation rel, const TableIndexes *indexes, Columns row, ItemPointer tid);
 
 /*
- * Enters n rows that are in the table, each slot with its TID, into all of its indexes, whatever these are.  Here as above, locks on indexes
- * are kept to the end of the transaction.
+ * Enters n rows that are in the table, each slot with its TID, into all of its indexes, whatever these are.  Here as
+ * above, locks on indexes are kept to the end of the transaction.
  */
 extern void log_index_rows(Relation rel, TupleTableSlot **slots, int n);
 

@@ -26,9 +26,9 @@
 #include "catalog/pg_extension.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
-#include "compat.h"
 #include "commands/extension.h"
 #include "commands/tablespace.h"
+#include "compat.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "nodes/nodes.h"
@@ -250,8 +250,6 @@ log_segment_next_number(void)
 	return highest + 1;
 }
 
-/* ---- making one ---- */
-
 /* As try_relation_open(), but for its look into the catalog, which the relation cache has had. */
 Relation
 log_table_open(Oid table, LOCKMODE mode)
@@ -273,6 +271,8 @@ log_table_open(Oid table, LOCKMODE mode)
 	BatonCountRelation(rel);
 	return rel;
 }
+
+/* ---- making one ---- */
 
 void
 log_segment_lock(void)

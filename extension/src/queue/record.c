@@ -14,8 +14,8 @@
 #include "utils/snapmgr.h"
 
 #include "log/append.h"
-#include "log/segment.h"
 #include "log/schema.h"
+#include "log/segment.h"
 #include "memory/directory.h"
 #include "memory/inflight.h"
 #include "memory/line.h"
